@@ -54,6 +54,7 @@ impl Handoff {
         body.measure(&tx.cx.settings, &tx.room.name);
         self.admit_capabilities(tx, &body)?;
         let gate = gate(tx, &body)?;
+        body.approval = gate.as_ref().map(|gate| gate.id.clone());
         let route = self.route(tx, &body, require_online)?;
         self.count_capabilities(tx, &body);
         Ok(self.take(tx, body, route, delay_ms, gate))
@@ -74,7 +75,7 @@ impl Handoff {
         }
         call.expect_repeat(first.fingerprint)?;
         Ok(Some(Accepted {
-            approval: self.tasks[no].status.awaits.clone(),
+            approval: first.approval.clone(),
             ..Accepted::task(Code::Taken, id)
         }))
     }
@@ -156,13 +157,12 @@ impl Handoff {
             let until = tx.cx.after(delay_ms);
             TaskStage::Waiting { until, unmet }
         };
-        let approval = gate.as_ref().map(|gate| gate.id.clone());
         let accepted = Accepted {
-            approval: approval.clone(),
+            approval: body.approval.clone(),
             ..Accepted::task(Code::Taken, &body.id)
         };
         let status = TaskStatus {
-            awaits: approval,
+            awaits: body.approval.clone(),
             ..TaskStatus::new(stage, tx.cx.now)
         };
         tx.cx.reserve_result(&body.dispatcher);
@@ -254,6 +254,7 @@ fn body(cx: &mut Context, call: &Call<'_>, asked: handoff::Task, ties: Option<Bo
         tracestate: asked.tracestate.map(Into::into),
         ties,
         fingerprint: call.fingerprint,
+        approval: None,
         id: asked.id.unwrap_or_else(|| mint(cx)),
     }
 }

@@ -58,7 +58,8 @@ impl Handoff {
             TaskStage::Waiting { until, unmet } => {
                 tx.cx.timers.arm(*until, Timer::Due, subject);
                 let given_back_by = task.status.history.given_back_by();
-                let given_back_by = given_back_by.filter(|_| unmet.is_empty()).cloned();
+                let waits_for_more = !unmet.is_empty() || task.status.awaits.is_some();
+                let given_back_by = given_back_by.filter(|_| !waits_for_more).cloned();
                 if let (Some(place), Some(worker)) = (task.queue_key(), given_back_by) {
                     let scheduler = &mut self.scheduler;
                     scheduler.offer_to_others(place, no, worker);

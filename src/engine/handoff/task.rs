@@ -69,6 +69,9 @@ pub(in crate::engine) struct Body {
     /// Of the command that it came with, where that had an id; earlier versions did not record it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(in crate::engine) fingerprint: Option<NonZeroU64>,
+    /// The approval that its dispatch was told of, whatever has become of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(in crate::engine) approval: Option<ApprovalId>,
 }
 
 /// Where a task stands.
@@ -514,6 +517,7 @@ mod tests {
                 tracestate: None,
                 ties: None,
                 fingerprint: None,
+                approval: None,
             },
             status: TaskStatus::new(stage, 0),
             ready_at: 0,

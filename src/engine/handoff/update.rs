@@ -46,10 +46,7 @@ impl Handoff {
                 UpdateStatus::Progress => {
                     let admitted = self.admit_partial(tx, call, no, &update);
                     if admitted.is_err() {
-                        // Refused or not, the worker has been heard.
-                        if self.tasks[&no].status.holder().is_some() {
-                            self.renew_lease(tx, no);
-                        }
+                        self.heard(tx, no);
                         return admitted.map(|()| accepted);
                     }
                     self.run(tx, call, no);
@@ -58,7 +55,13 @@ impl Handoff {
                 }
                 UpdateStatus::Success => self.succeed(tx, call, no, update),
                 UpdateStatus::Error => self.fail(tx, call, no, update),
-                UpdateStatus::Input => self.ask(tx, call, no, update)?,
+                UpdateStatus::Input => {
+                    let asked = self.ask(tx, call, no, update);
+                    if asked.is_err() {
+                        self.heard(tx, no);
+                        return asked.map(|()| accepted);
+                    }
+                }
                 UpdateStatus::Release => {
                     self.keep_progress(tx, no, update.result);
                     self.release(tx, no, Some(call.from()), None);
@@ -74,6 +77,13 @@ impl Handoff {
             if std::mem::take(&mut member.lapsed) {
                 tx.mark_presence_dirty(call.from(), false);
             }
+        }
+    }
+
+    /// Refused or not, the worker has said something, and so has its whole lease again.
+    fn heard(&mut self, tx: &mut RoomTx<'_>, no: TaskNo) {
+        if self.tasks[&no].status.holder().is_some() {
+            self.renew_lease(tx, no);
         }
     }
 

@@ -78,12 +78,12 @@ pub(super) struct Patterns {
 
 impl Patterns {
     /// All of them, in the order in which they hear of things, and in which what is in them ends
-    /// when a room is closed.
+    /// when a room is closed: what waits for an approval before the approval.
     fn all(&self) -> [&dyn Pattern; 4] {
         [
             &self.handoff,
-            &self.approvals,
             &self.tools,
+            &self.approvals,
             &self.blackboard,
         ]
     }
@@ -102,8 +102,8 @@ impl Patterns {
     fn all_mut(&mut self) -> [&mut dyn Pattern; 4] {
         [
             &mut self.handoff,
-            &mut self.approvals,
             &mut self.tools,
+            &mut self.approvals,
             &mut self.blackboard,
         ]
     }
@@ -228,7 +228,11 @@ impl RoomState {
         match timer {
             Timer::Retention => retention::over(self, cx),
             Timer::Closing => self.sweep(cx),
-            _ => self.each(cx, |pattern, tx| pattern.timer(tx, timer, subject)),
+            _ => {
+                self.each(cx, |pattern, tx| pattern.timer(tx, timer, subject));
+                // Before what is due after it: an approval that times out ends its task.
+                self.pass_on(cx);
+            }
         }
     }
 

@@ -1,6 +1,7 @@
 //! Approve: gates, votes, time-outs.
 
 mod escalation;
+mod gate_ends;
 mod gates;
 mod trail;
 

@@ -2,11 +2,12 @@
 //! numbers.
 
 use hallward::desk::JournalLimits;
-use hallward::engine::{RoomConfig, Settings};
-use hallward::setting::ms;
+use hallward::engine::{ApprovalConfig, RoomConfig, Settings, TaskTypeDefaults};
+use hallward::setting::{Span, ms};
 use hallward::wire::Millis;
+use hallward::wire::approve::ApprovalRule;
 use hallward::wire::handoff::Backoff;
-use hallward::wire::name::Room;
+use hallward::wire::name::{Room, TaskType};
 use hallward::wire::presence::Encoding;
 
 use super::dice::Dice;
@@ -52,6 +53,46 @@ pub(super) struct Rules {
     pub(super) cbor_room: Option<Room>,
     /// Bytes of a room's past that are kept.
     pub(super) past_bytes: u64,
+    /// The type of tasks that have to be approved, and by whom, if there is one.
+    pub(super) gate: Option<(TaskType, ApprovalRule)>,
+}
+
+/// Editors approve what is published.
+pub(super) fn usual_gate() -> (TaskType, ApprovalRule) {
+    let rule = ApprovalRule {
+        approvers: vec!["role:editor".to_owned()],
+        timeout_ms: Some(3_000),
+        ..ApprovalRule::default()
+    };
+    (task_type("publish"), rule)
+}
+
+fn task_type(name: &str) -> TaskType {
+    TaskType::new(name).expect("a name")
+}
+
+/// It, another one, or none.
+fn varied_gate(dice: &mut Dice) -> Option<(TaskType, ApprovalRule)> {
+    let (publish, usual) = usual_gate();
+    match dice.below(10) {
+        0..=4 => Some((publish, usual)),
+        5..=6 => None,
+        7 => {
+            let rule = ApprovalRule {
+                action: Some("print it".to_owned()),
+                quorum: Some(2),
+                ..ApprovalRule::default()
+            };
+            Some((publish, rule))
+        }
+        _ => {
+            let rule = ApprovalRule {
+                timeout_ms: Some(1_200),
+                ..ApprovalRule::default()
+            };
+            Some((task_type("draft"), rule))
+        }
+    }
 }
 
 impl Default for Rules {
@@ -81,7 +122,21 @@ impl Default for Rules {
             inbox_ttl_ms: 600_000,
             cbor_room: None,
             past_bytes: 20_000,
+            gate: None,
         }
+    }
+}
+
+fn of_type(rule: ApprovalRule) -> TaskTypeDefaults {
+    let approval = ApprovalConfig {
+        action: rule.action,
+        approvers: rule.approvers,
+        quorum: rule.quorum,
+        timeout: rule.timeout_ms.map(ms),
+    };
+    TaskTypeDefaults {
+        approval: Some(approval),
+        ..TaskTypeDefaults::default()
     }
 }
 
@@ -106,8 +161,15 @@ impl Rules {
         let is_lower = varied.calls_per_provider < self.calls_per_provider;
         Rules {
             kept_calls: if is_lower { 2 } else { self.kept_calls },
+            gate: self.gate.as_ref().and_then(|_| varied_gate(dice)),
             ..varied
         }
+    }
+
+    /// The approval that tasks of a type wait for.
+    pub(super) fn asks_before(&self, of_type: &TaskType) -> Option<&ApprovalRule> {
+        let gate = self.gate.as_ref().filter(|(gated, _)| gated == of_type);
+        gate.map(|(_, rule)| rule)
     }
 
     /// What settings say of these numbers.
@@ -120,6 +182,16 @@ impl Rules {
         self.calls_per_provider = settings.tools.max_calls_per_provider;
         self.kept_calls = settings.tools.max_ended_calls_per_room;
         self.inbox_ttl_ms = settings.mailbox.inbox_ttl.ms();
+        self.gate = settings.handoff.types.iter().find_map(|(gated, of_type)| {
+            let asked = of_type.approval.clone()?;
+            let rule = ApprovalRule {
+                action: asked.action,
+                approvers: asked.approvers,
+                quorum: asked.quorum,
+                timeout_ms: asked.timeout.map(Span::ms),
+            };
+            Some((gated.clone(), rule))
+        });
     }
 
     /// The same for the journal.
@@ -165,6 +237,8 @@ impl Rules {
             settings.tools.max_ended_calls_per_room = self.kept_calls;
             settings.tools.result_retention = ms(self.retention_ms);
             settings.mailbox.inbox_ttl = ms(self.inbox_ttl_ms);
+            let gated = self.gate.iter().cloned();
+            settings.handoff.types = gated.map(|(gated, rule)| (gated, of_type(rule))).collect();
         })
     }
 

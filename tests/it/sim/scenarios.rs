@@ -3,21 +3,24 @@
 
 use hallward::engine::{Command, DirectedKind, Input, Verdict};
 use hallward::wire::Millis;
+use hallward::wire::approve::Decide;
 use hallward::wire::handoff::{
     Backoff, Cancel, GetTask, ResultStatus, Task, TaskError, TaskResult, TaskView, Update,
     UpdateStatus,
 };
 use hallward::wire::json::{self, Json};
 use hallward::wire::mirror::CommandMirrors;
-use hallward::wire::name::{Agent, Capability, Room, TaskId, TaskType};
+use hallward::wire::name::{Agent, ApprovalId, Capability, Room, TaskId, TaskType, Tool};
 use hallward::wire::presence::Announcement;
 use hallward::wire::reply::Code;
+use hallward::wire::room::CloseRoom;
+use hallward::wire::tools::{Registration, ToolResult};
 use hallward::wire::topic::{Offer, RoomTopic, Topic};
 
 use super::desk::Desk;
 use super::history::{Step, read};
 use super::invariants::Checker;
-use super::rules::Rules;
+use super::rules::{Rules, usual_gate};
 
 /// A desk, a checker, and a clock that is moved by hand.
 struct Play {
@@ -41,11 +44,22 @@ fn task(name: &str) -> TaskId {
 
 impl Play {
     fn new() -> Play {
-        let rules = Rules::default();
+        Play::with(&Rules::default())
+    }
+
+    /// Tasks of the type `publish` have to be approved.
+    fn gated() -> Play {
+        Play::with(&Rules {
+            gate: Some(usual_gate()),
+            ..Rules::default()
+        })
+    }
+
+    fn with(rules: &Rules) -> Play {
         Play {
             now: 1_700_000_000_000,
-            desk: Desk::new(&rules, 1),
-            checker: Checker::new(&rules),
+            desk: Desk::new(rules, 1),
+            checker: Checker::new(rules),
             last: Vec::new(),
         }
     }
@@ -125,6 +139,34 @@ impl Play {
             self.say("boss", Topic::HandoffDispatch { me }, &body),
             Ok(())
         );
+    }
+
+    /// Dispatches what has to be approved, and tells by which approval.
+    fn dispatch_gated(&mut self, id: &str, ttl_ms: Option<Millis>) -> Option<ApprovalId> {
+        let body = Task {
+            id: Some(task(id)),
+            ttl_ms,
+            ..json::decode(br#"{"type":"publish","payload":{"n":1}}"#).expect("a task")
+        };
+        let topic = Topic::HandoffDispatch { me: agent("boss") };
+        assert_eq!(self.say("boss", topic, &body), Ok(()));
+        let (_, reply) = self.last[0].replies_to(&agent("boss")).remove(0);
+        reply.approval
+    }
+
+    /// Connects and provides a tool whose calls have to be approved.
+    fn provider_comes(&mut self, name: &str, tool: &Tool) {
+        let _ = self.desk.connect(self.now, &agent(name), true);
+        let offer = Offer::Provides(room(), tool.clone());
+        let _ = self.hand_in(Input::Offered {
+            agent: agent(name),
+            offer,
+        });
+        let said: Registration =
+            read(br#"{"description":"wipes","inputSchema":{"type":"object"},"approval":{}}"#);
+        let (me, tool) = (agent(name), tool.clone());
+        let topic = Topic::ToolsRegister { me, tool };
+        assert_eq!(self.say(name, topic, &said), Ok(()));
     }
 
     fn update(&mut self, me: &str, id: &str, attempt: u32, status: UpdateStatus) -> Verdict {
@@ -332,4 +374,70 @@ fn what_was_done_late_counts_also_while_the_same_worker_asks() {
     assert_eq!(play.say("w1", topic(), &question), Ok(()));
     assert_eq!(play.update("w1", "t1", 1, UpdateStatus::Success), Ok(()));
     assert_eq!(play.result().status, ResultStatus::Succeeded);
+}
+
+#[test]
+fn repeated_dispatch_is_told_of_its_approval_also_when_that_is_decided() {
+    let mut play = Play::gated();
+    let first = play.dispatch_gated("t1", None);
+    let id = first.clone().expect("an approval");
+    let editor: Announcement = read(br#"{"role":"editor"}"#);
+    let topic = Topic::PresenceAnnounce { me: agent("ed") };
+    let _ = play.desk.connect(play.now, &agent("ed"), true);
+    assert_eq!(play.say("ed", topic, &editor), Ok(()));
+    let yes: Decide = read(br#"{"decision":"approve"}"#);
+    let topic = Topic::ApproveDecide {
+        me: agent("ed"),
+        id,
+    };
+    assert_eq!(play.say("ed", topic, &yes), Ok(()));
+    play.crash();
+    assert_eq!(play.dispatch_gated("t1", None), first);
+    assert_eq!(play.cancel("t1"), Ok(()));
+    assert_eq!(play.dispatch_gated("t1", None), first);
+}
+
+#[test]
+fn task_whose_approval_timed_out_before_its_time_was_over_is_dead_after_a_long_night() {
+    let mut play = Play::gated();
+    assert!(play.dispatch_gated("t1", Some(3_500)).is_some());
+    play.now += 60_000;
+    play.crash();
+    let result = play.result();
+    assert_eq!(result.status, ResultStatus::Dead);
+    assert_eq!(
+        result.error.and_then(|error| error.code).as_deref(),
+        Some("not-approved")
+    );
+}
+
+#[test]
+fn calls_that_await_approval_are_cancelled_with_their_room_however_many_they_are() {
+    let mut play = Play::new();
+    let wipe = Tool::new("wipe").expect("a name");
+    play.provider_comes("p", &wipe);
+    for number in 0..120 {
+        let me = agent(&format!("caller{}", number / 15));
+        let (tool, name) = (wipe.clone(), me.to_string());
+        let call: serde_json::Value = serde_json::json!({ "arguments": { "text": "all" } });
+        assert_eq!(
+            play.say(&name, Topic::ToolsCall { me, tool }, &call),
+            Ok(())
+        );
+    }
+    let me = agent("root");
+    assert_eq!(
+        play.say("root", Topic::RoomClose { me }, &CloseRoom::default()),
+        Ok(())
+    );
+    let mut codes = Vec::new();
+    for _ in 0..5 {
+        let directed = play.last.iter().flat_map(Step::directed);
+        let results = directed.filter(|one| one.class == DirectedKind::ToolResult);
+        let results = results.map(|one| read::<ToolResult>(&one.payload));
+        codes.extend(results.filter_map(|result| result.error?.code));
+        play.now += 1;
+        let _ = play.hand_in(Input::Tick);
+    }
+    assert_eq!(codes, vec!["cancelled".to_owned(); 120]);
 }

@@ -1,15 +1,17 @@
 //! Gates: work that the gateway itself holds back until somebody has said yes; and who is one
 //! person.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::engine::{ApprovalConfig, SamePerson, TaskTypeDefaults};
+use crate::wire::name::TaskType;
 use crate::wire::tools::{CallState, CallView, ReturnStatus, ToolResult, ToolRun};
 
 use super::*;
 
 /// Tasks of the type `publish` have to be approved by somebody whose role is `chief`.
-fn gated() -> World {
+pub(super) fn gated_types() -> BTreeMap<TaskType, TaskTypeDefaults> {
     let of_type = TaskTypeDefaults {
         approval: Some(ApprovalConfig {
             approvers: vec!["role:chief".to_owned()],
@@ -18,8 +20,12 @@ fn gated() -> World {
         }),
         ..TaskTypeDefaults::default()
     };
+    [("publish".parse().unwrap(), of_type)].into()
+}
+
+pub(super) fn gated() -> World {
     let mut world = World::with(Settings::tuned(|settings| {
-        settings.handoff.types = [("publish".parse().unwrap(), of_type)].into();
+        settings.handoff.types = gated_types();
     }));
     world.connect("chief");
     world
@@ -217,7 +223,7 @@ fn tool(approval: Value) -> Value {
     })
 }
 
-fn with_tool() -> World {
+pub(super) fn with_tool() -> World {
     let mut world = World::new();
     world.connect("p");
     world.subscribe("p", "rooms/r/tools/run/wipe").unwrap();
@@ -488,4 +494,75 @@ fn who_could_only_ask_itself_is_refused() {
     let asked = json!({ "id": "p", "action": "publish", "approvers": ["ann"] });
     let verdict = as_user(&mut world, "ann", "ann-1", "approve/request/{me}", asked);
     assert_eq!(verdict, Err(Code::Invalid));
+}
+
+#[test]
+fn a_repeated_dispatch_is_told_the_same_approval_whatever_has_become_of_it() {
+    let mut world = gated();
+    let id = dispatch_gated(&mut world);
+    let again = |world: &mut World| {
+        assert_eq!(dispatch_gated(world), id);
+        world.crash();
+        assert_eq!(dispatch_gated(world), id);
+        world.connect("chief");
+        let said = json!({ "role": "chief" });
+        world.send("chief", "presence/announce", said).unwrap();
+    };
+    again(&mut world);
+    say(&mut world, "chief", &id, json!({ "decision": "no" })).unwrap();
+    again(&mut world);
+    world
+        .send("boss", "handoff/redrive", json!({ "task": "t" }))
+        .unwrap();
+    again(&mut world);
+    let other = world.view("t").approval.unwrap().to_string();
+    let edit = json!({ "decision": "approve", "edit": { "text": "Ebb" } });
+    say(&mut world, "chief", &other, edit).unwrap();
+    again(&mut world);
+    world
+        .send("boss", "handoff/cancel", json!({ "task": "t" }))
+        .unwrap();
+    again(&mut world);
+}
+
+#[test]
+fn a_task_that_was_not_to_be_approved_at_first_is_told_of_no_approval_when_repeated() {
+    let mut world = World::new();
+    world.worker("w", "publish");
+    let task = json!({ "id": "t", "type": "publish", "maxAttempts": 1, "correlationId": "c" });
+    world.dispatch_with("boss", task.clone());
+    let failed = json!({ "task": "t", "attempt": 1, "status": "error" });
+    world.send("w", "handoff/update", failed).unwrap();
+    world.reconfigure(|settings| settings.handoff.types = gated_types());
+    world
+        .send("boss", "handoff/redrive", json!({ "task": "t" }))
+        .unwrap();
+    assert!(world.view("t").approval.is_some());
+    world.dispatch_with("boss", task);
+    assert_eq!(world.last_reply("boss").approval, None);
+}
+
+#[test]
+fn what_was_given_back_too_often_awaits_its_approval_after_a_restart_as_well() {
+    let mut world = World::with(Settings::tuned(|settings| {
+        settings.handoff.max_releases = 1;
+    }));
+    world.worker("w", "publish");
+    world.dispatch("boss", "t", "publish");
+    for attempt in 1..=2 {
+        let release = json!({ "task": "t", "attempt": attempt, "status": "release" });
+        world.send("w", "handoff/update", release).unwrap();
+        world.pass(60_000);
+    }
+    assert_eq!(world.state("t"), TaskState::Dead);
+    world.reconfigure(|settings| settings.handoff.types = gated_types());
+    world
+        .send("boss", "handoff/redrive", json!({ "task": "t" }))
+        .unwrap();
+    assert_eq!(world.state("t"), TaskState::Waiting);
+    world.crash();
+    world.worker("x", "publish");
+    assert_eq!(world.assignments("x"), []);
+    assert_eq!(world.state("t"), TaskState::Waiting);
+    world.check();
 }

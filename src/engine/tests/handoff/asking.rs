@@ -359,3 +359,23 @@ fn what_dead_tasks_were_told_gives_way_to_what_lives() {
     }
     world.check();
 }
+
+#[test]
+fn a_worker_whose_question_finds_no_room_has_been_heard() {
+    let mut world = World::new();
+    world.connect("boss");
+    world.worker("w", "draft");
+    world.dispatch("boss", "t", "draft");
+    world.update("w", "t", 1, "accepted").unwrap();
+    world.pass(40_000);
+    world
+        .mailboxes
+        .free_results
+        .insert("boss".parse().unwrap(), 0);
+    assert_eq!(ask(&mut world, 1, json!({})), Err(Code::TooMany));
+    world.pass(59_999);
+    assert_eq!(world.state("t"), TaskState::Running);
+    world.pass(1);
+    assert_eq!(world.state("t"), TaskState::Waiting);
+    world.check();
+}

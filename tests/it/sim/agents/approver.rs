@@ -168,9 +168,7 @@ impl Approver {
                 5 => Some("0".repeat(64)),
                 _ => None,
             },
-            edit: dice.maybe(15, |dice| {
-                Json::parse(&format!("{{\"edited\": {}.0}}", dice.below(3))).expect("JSON")
-            }),
+            edit: dice.maybe(15, |dice| edit_of(&pending, dice)),
             defer_ms: dice.maybe(50, |dice| dice.between(500, 6_000)),
             id: id.clone(),
             correlation_id: None,
@@ -187,16 +185,7 @@ impl Approver {
 
     /// What is pending now, or was once: late decisions are part of life.
     fn choose(&mut self, ctx: &mut Ctx<'_>) -> Option<(Room, PendingApproval)> {
-        let pending = ctx
-            .durable
-            .retained
-            .iter()
-            .filter_map(|(topic, payload)| {
-                let topic = RoomTopic::parse(ROOT, topic)?.ok()?;
-                matches!(topic.topic, Topic::ApprovePending { .. })
-                    .then(|| (topic.room, read::<PendingApproval>(payload)))
-            })
-            .filter(|(room, _)| ctx.rooms.contains(room));
+        let pending = pending(ctx);
         let pending: Vec<_> = pending.collect();
         if pending.is_empty() || ctx.dice.percent(10) {
             return (!self.seen.is_empty()).then(|| ctx.dice.pick(&self.seen).clone());
@@ -205,4 +194,48 @@ impl Approver {
         self.seen.push(chosen.clone());
         Some(chosen)
     }
+}
+
+/// Takes back what the gateway asked before something of its own.
+pub(super) fn take_back(ctx: &mut Ctx<'_>) {
+    let pending = pending(ctx).filter(|(_, pending)| pending.requester == *ctx.me);
+    let pending: Vec<_> = pending.collect();
+    if pending.is_empty() {
+        return;
+    }
+    let (room, pending) = ctx.dice.pick(&pending).clone();
+    let id = ctx.dice.percent(60);
+    let cancel = CancelApproval {
+        approval: pending.id,
+        reason: ctx.dice.maybe(50, |_| "not now".to_owned()),
+        id: id.then(|| CommandId::new(&ctx.mint("back")).expect("a name")),
+        correlation_id: None,
+    };
+    let me = ctx.me.clone();
+    let _ = ctx.publish(&room, Topic::ApproveCancel { me }, &cancel, id);
+}
+
+/// What is pending now in its rooms.
+pub(super) fn pending<'a>(
+    ctx: &Ctx<'a>,
+) -> impl Iterator<Item = (Room, PendingApproval)> + use<'a> {
+    let (retained, rooms) = (&ctx.durable.retained, ctx.rooms);
+    let pending = retained.iter().filter_map(|(topic, payload)| {
+        let topic = RoomTopic::parse(ROOT, topic)?.ok()?;
+        matches!(topic.topic, Topic::ApprovePending { .. })
+            .then(|| (topic.room, read::<PendingApproval>(payload)))
+    });
+    pending.filter(|(room, _)| rooms.contains(room))
+}
+
+/// Something else instead; of a call's arguments mostly what its tool takes.
+fn edit_of(pending: &PendingApproval, dice: &mut Dice) -> Json {
+    let fits = pending.call.is_some() && dice.percent(70);
+    let name = if fits { "text" } else { "edited" };
+    let number = dice.below(3);
+    let value = match fits {
+        true => format!("\"edited {number}\""),
+        false => format!("{number}.0"),
+    };
+    Json::parse(&format!("{{\"{name}\": {value}}}")).expect("JSON")
 }

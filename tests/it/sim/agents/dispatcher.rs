@@ -11,6 +11,7 @@ use hallward::wire::question::AnswerTask;
 use hallward::wire::topic::Topic;
 
 use super::super::durable::Letter;
+use super::approver::take_back;
 use super::{Ctx, Intent};
 
 /// What tasks need; nobody can do the last.
@@ -30,6 +31,7 @@ impl Dispatcher {
     pub(super) fn stroll(&mut self, ctx: &mut Ctx<'_>) {
         match ctx.dice.below(100) {
             0..=63 => self.dispatch(ctx),
+            64..=71 if ctx.asks_more && ctx.dice.percent(20) => take_back(ctx),
             64..=71 => self.cancel(ctx),
             72..=79 => self.repeat(ctx),
             80..=88 => self.redrive(ctx),

@@ -4,6 +4,7 @@
 use std::collections::{BTreeSet, VecDeque};
 
 use bytes::Bytes;
+use hallward::wire::approve::ApprovalRule;
 use hallward::wire::json::Json;
 use hallward::wire::name::{CallId, CommandId, Room, Tool};
 use hallward::wire::presence::{Announcement, Status};
@@ -16,6 +17,7 @@ use hallward::wire::topic::{Offer, Topic};
 
 use super::super::durable::Letter;
 use super::super::history::read;
+use super::approver::{pending, take_back};
 use super::{Ctx, Doing, Intent};
 
 /// What there is to be provided; the first may run twice.
@@ -109,7 +111,8 @@ impl Smith {
     }
 
     fn register(&mut self, room: &Room, tool: &Tool, ctx: &mut Ctx<'_>) {
-        let said = registration(tool, ctx.dice.percent(6), ctx);
+        let often = ctx.asks_more && awaits_approval(room, ctx) && ctx.dice.percent(25);
+        let said = registration(room, tool, often || ctx.dice.percent(6), ctx);
         let topic = Topic::ToolsRegister {
             me: ctx.me.clone(),
             tool: tool.clone(),
@@ -127,6 +130,7 @@ impl Smith {
         }
         match ctx.dice.below(100) {
             0..=39 => self.call(ctx),
+            40..=49 if ctx.asks_more && ctx.dice.percent(25) => take_back(ctx),
             40..=49 => self.cancel(ctx),
             50..=54 => self.babble(ctx),
             55..=59 => self.withdraw(ctx),
@@ -451,11 +455,11 @@ impl Smith {
 }
 
 /// What a tool is: everybody says the same of it, except who has another idea.
-fn registration(tool: &Tool, is_odd: bool, ctx: &mut Ctx<'_>) -> Registration {
+fn registration(room: &Room, tool: &Tool, is_odd: bool, ctx: &mut Ctx<'_>) -> Registration {
     let parse = |text: &str| Json::parse(text).expect("JSON");
     let id = ctx.dice.percent(60);
     Registration {
-        approval: None,
+        approval: approval_of(room, tool, ctx),
         title: None,
         description: "as its name says".to_owned(),
         input_schema: parse(
@@ -468,4 +472,29 @@ fn registration(tool: &Tool, is_odd: bool, ctx: &mut Ctx<'_>) -> Registration {
         id: id.then(|| CommandId::new(&ctx.mint("register")).expect("a name")),
         correlation_id: None,
     }
+}
+
+/// Whether some call of a room waits: then others may mean something else by its tool.
+fn awaits_approval(room: &Room, ctx: &Ctx<'_>) -> bool {
+    pending(ctx).any(|(at, pending)| at == *room && pending.call.is_some())
+}
+
+/// In one room calls of the one tool have to be approved, in the other those of the other; now and
+/// then somebody thinks that it is the other way round.
+fn approval_of(room: &Room, tool: &Tool, ctx: &mut Ctx<'_>) -> Option<ApprovalRule> {
+    if !ctx.asks_more {
+        return None;
+    }
+    let is_first = tool.as_str() == TOOLS[0];
+    let is_gated = is_first != (room.as_str() == "alpha");
+    let rule = ApprovalRule {
+        action: is_first.then(|| "look it up".to_owned()),
+        approvers: (!is_first)
+            .then(|| "role:editor".to_owned())
+            .into_iter()
+            .collect(),
+        quorum: None,
+        timeout_ms: (!is_first).then_some(2_500),
+    };
+    (is_gated != ctx.dice.percent(5)).then_some(rule)
 }

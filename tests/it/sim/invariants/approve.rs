@@ -169,17 +169,24 @@ pub(super) fn escalations(model: &mut Model, step: &Step) -> Check {
 /// Approve: what is pending says what is asked, with the digest of just that.
 pub(super) fn pending(
     model: &Model,
+    step: &Step,
     room: &Room,
     id: &ApprovalId,
     payload: Option<&Bytes>,
 ) -> Check {
-    let Some(approval) = model.approval(room, id) else {
-        return Err(format!("{id} is pending and was never asked for"));
-    };
     let Some(payload) = payload else {
+        let is_known = model.approval(room, id).is_some();
+        ensure!(is_known, "{id} is decided and was never asked for");
         return Ok(());
     };
     let pending: PendingApproval = read(payload);
+    let by_the_gateway = match model.approval(room, id) {
+        None => model.asked_by_the_gateway(step.now, room, &pending),
+        Some(_) => None,
+    };
+    let Some(approval) = model.approval(room, id).or(by_the_gateway.as_ref()) else {
+        return Err(format!("nobody asked for {pending:?}"));
+    };
     ensure!(approval.is_open(), "{id} is decided and pending again");
     let said: Vec<_> = approval.approvals.iter().collect();
     let mut shown: Vec<_> = pending.approved_by.iter().collect();
@@ -188,6 +195,8 @@ pub(super) fn pending(
         pending.id == *id
             && pending.requester == approval.requester
             && pending.action == approval.request.action
+            && pending.task == approval.request.task
+            && pending.call == approval.request.call
             && model.shows(room, &pending.content, &approval.content)
             && pending.approvers == approval.approvers
             && pending.escalated == approval.escalated
@@ -207,6 +216,10 @@ pub(super) fn decisions(model: &Model, step: &Step, directed: &Directed, id: &Ap
     let Some(approval) = model.approval(&directed.topic.room, id) else {
         return Err(format!("{id} is decided and was never asked for"));
     };
+    ensure!(
+        approval.holds_back.is_none(),
+        "what comes of it tells, and not {decision:?}"
+    );
     ensure!(
         approval.is_open(),
         "{id} is decided again: {:?}, then {decision:?}",
@@ -343,7 +356,8 @@ pub(super) fn decisions_were_read_once(
     };
     let mut told: Vec<_> = mail::told(one, durable).filter_map(decided).collect();
     let asked = model.approvals.iter();
-    let asked = asked.filter(|(_, approval)| approval.requester == one.name);
+    let asked = asked
+        .filter(|(_, approval)| approval.requester == one.name && approval.holds_back.is_none());
     let mut expected: Vec<_> = asked.map(|(name, _)| name.clone()).collect();
     told.sort();
     expected.sort();

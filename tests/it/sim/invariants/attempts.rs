@@ -16,9 +16,10 @@ use super::super::durable::Durable;
 use super::super::history::{Step, read};
 use super::super::model::Model;
 use super::super::model::asks::{ANSWERED, UNANSWERED};
+use super::super::model::gates::Clearance;
 use super::super::model::people::Link;
 use super::super::model::tasks::{GATHERED, REDRIVEN, TaskModel, needs};
-use super::{Check, ensure};
+use super::{Check, ensure, gates};
 
 /// Handoff: the states and the ways between them; every change says where it comes from.
 pub(super) fn transitions_are_legal(model: &Model, step: &Step, event: &Event) -> Check {
@@ -51,13 +52,19 @@ pub(super) fn transitions_are_legal(model: &Model, step: &Step, event: &Event) -
             attempts_end_for_a_reason(model, step, &id, task, too_large)
         }
         "dead" if from == "waiting" => {
+            let refused = matches!(task.clearance, Clearance::Refused(_));
+            let doomed = model.tasks.doomed_at(&event.room, task).is_some();
             ensure!(
-                step.runs_timers() && model.tasks.doomed_at(&event.room, task).is_some(),
+                refused || (step.runs_timers() && doomed),
                 "{id} dies though nothing that it depends on has failed: {task:?}"
             );
             Ok(())
         }
         "queued" if from == "waiting" => {
+            ensure!(
+                !task.clearance.holds_back(),
+                "{id} queues and is not approved: {task:?}"
+            );
             ensure!(
                 model.tasks.is_free_to_go(&event.room, task),
                 "{id} queues and depends on what has not succeeded: {task:?}"
@@ -210,6 +217,8 @@ pub(super) fn assignments(
         assignment.task == key.task && assignment.attempt == key.attempt,
         "{key:?} carries {assignment:?}"
     );
+    let payload = assignment.payload.as_ref();
+    gates::what_is_handed_over_was_approved(model, &key.room, &task.clearance, payload)?;
     assignment_says_what_was_dispatched(model, worker, task, &assignment)?;
     assignment_says_what_was_said_last(model, &key.room, worker, task, &assignment)?;
     if let Some(ask) = &task.asked {
@@ -450,8 +459,9 @@ pub(super) fn timers_have_fired(model: &Model) -> Check {
             "{id} is past its deadline at {now}: {task:?}"
         );
         let free_to_go = model.tasks.is_free_to_go(room, task);
+        let awaits = task.clearance.awaited().is_some();
         ensure!(
-            task.state != "waiting" || task.due_by >= now || !free_to_go,
+            task.state != "waiting" || task.due_by >= now || !free_to_go || awaits,
             "{id} waits at {now} though it is due: {task:?}"
         );
         // What comes too late fails with what has failed before.

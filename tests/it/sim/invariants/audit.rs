@@ -1,8 +1,10 @@
 //! The audit of approvals: everything that was asked, as it stands, with all that was done about
 //! it.
 
+use std::collections::BTreeSet;
+
 use hallward::wire::approve::{AuditAct, AuditPage, AuditQuery, AuditedApproval};
-use hallward::wire::name::{ApprovalId, Room};
+use hallward::wire::name::{Agent, ApprovalId, Room};
 use hallward::wire::reply::Code;
 
 use super::super::history::{Step, read};
@@ -82,6 +84,12 @@ fn is_told(told: &AuditedApproval, id: &ApprovalId, approval: &Approval) -> bool
     let trail: Vec<_> = trail
         .map(|entry| (entry.at, entry.who.clone(), plain(entry.act)))
         .collect();
+    // Who decided what the gateway asked for is told to nobody else, in whatever order.
+    let is_any_order = approval.holds_back.is_some();
+    let sorted = |by: &[Agent]| by.iter().cloned().collect::<BTreeSet<_>>();
+    let same = |one: &[Agent], other: &[Agent]| {
+        one == other || (is_any_order && sorted(one) == sorted(other))
+    };
     told.id == *id
         && told.requester == approval.requester
         && told.action == approval.request.action
@@ -93,6 +101,6 @@ fn is_told(told: &AuditedApproval, id: &ApprovalId, approval: &Approval) -> bool
         && told.requested_at == approval.asked_at
         && told.expires_at == approval.expires_at
         && told.decided_at == decision.map(|decision| decision.decided_at)
-        && decision.is_none_or(|decision| told.by == decision.by)
+        && decision.is_none_or(|decision| same(&told.by, &decision.by))
         && trail == approval.trail
 }

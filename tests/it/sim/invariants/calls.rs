@@ -11,9 +11,10 @@ use hallward::wire::topic::{RoomTopic, Topic};
 use super::super::agents::Participant;
 use super::super::durable::{Durable, ROOT};
 use super::super::history::{Step, read};
+use super::super::model::gates::Clearance;
 use super::super::model::tools::CallModel;
 use super::super::model::{LEFT, Model};
-use super::{Check, ensure, mail};
+use super::{Check, ensure, gates, mail};
 
 /// Tools: a run goes to one provider that has registered the tool, listens, is online and not
 /// draining; another one gets it only if the tool may run twice and the one before is gone.
@@ -28,6 +29,7 @@ pub(super) fn runs(model: &Model, step: &Step, directed: &Directed, key: &RunKey
         key.call
     );
     let has_it = call.provider.as_ref() == Some(&directed.to) && key.turn == call.turn;
+    gates::what_runs_is_what_was_called(model, &key.room, call)?;
     let goes_on = call.asked.as_ref().filter(|_| has_it);
     // Who goes on with it has its arguments, unless it may be another one.
     let arguments = goes_on.is_none() || call.idempotent;
@@ -141,13 +143,14 @@ pub(super) fn results(model: &Model, step: &Step, directed: &Directed) -> Check 
     );
     ensure!(
         result.is_final != matches!(result.status, ReturnStatus::Partial | ReturnStatus::Input)
-            && Some(&result.provider) == call.provider.as_ref()
+            && gates::is_with(call, &result.provider)
             && result.tool == call.tool
             && result.called_at == call.called_at
             && result.correlation_id == call.correlation_id
             && result.at == step.now,
         "a result that tells another story: {result:?} of {call:?}"
     );
+    gates::returns_say_so(call, &result)?;
     ends_for_its_reason(model, step, directed, call, &result)
 }
 
@@ -169,7 +172,12 @@ fn ends_for_its_reason(
     let code = result.error.as_ref().map(|error| error.code.as_deref());
     let right = match code {
         None => answered,
-        Some(Some("timeout")) => step.runs_timers() && call.deadline <= step.now,
+        Some(Some("timeout")) => {
+            let is_over = call.deadline <= step.now && call.provider.is_some();
+            step.runs_timers() && is_over
+        }
+        Some(Some("not-approved")) => matches!(call.clearance, Clearance::Refused(_)),
+        Some(Some("unavailable")) => gates::cannot_run(model, &key.room, call),
         Some(Some("cancelled")) => {
             matches!(command, Some(Topic::ToolsCancel { me }) if *me == call.caller)
                 || model.closed.contains_key(&key.room)
@@ -179,6 +187,7 @@ fn ends_for_its_reason(
         }
         Some(Some("tool-changed")) => {
             matches!(command, Some(Topic::ToolsRegister { tool, .. }) if *tool == call.tool)
+                || gates::has_changed(model, &key.room, call)
         }
         Some(_) => answered,
     };
@@ -281,13 +290,14 @@ pub(super) fn calls_end_in_time(model: &Model) -> Check {
     let now = model.ticked_at;
     for name in &model.tools.open {
         let call = &model.tools.calls[name];
+        // Its approval ends in time.
+        let Some(provider) = &call.provider else {
+            continue;
+        };
         ensure!(
             call.deadline > now,
             "{name:?} is open at {now} past its time: {call:?}"
         );
-        let Some(provider) = &call.provider else {
-            return Err(format!("{name:?} is with nobody: {call:?}"));
-        };
         let people = &model.people;
         let (restart, own) = (model.rules.grace_ms, model.rules.provider_grace_ms);
         ensure!(

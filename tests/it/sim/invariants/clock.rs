@@ -27,13 +27,14 @@ fn dues(model: &Model) -> impl Iterator<Item = (Millis, String)> {
     let rules = &model.rules;
     let tasks = model.tasks.live().flat_map(|((room, id), task)| {
         let waits = task.state == "waiting" && model.tasks.is_free_to_go(room, task);
+        let is_due = waits && task.clearance.awaited().is_none();
         let hold = task.hold.as_ref();
         let lease = hold.filter(|hold| people.is_online(&hold.worker));
         let doomed_at = model.tasks.doomed_at(room, task).filter(|_| !waits);
         let doomed_at = doomed_at.filter(|_| task.state == "waiting");
         [
             task.deadline,
-            waits.then_some(task.due_by),
+            is_due.then_some(task.due_by),
             doomed_at.map(|at| at.max(task.created_at)),
             lease.map(|hold| hold.lease_high),
         ]
@@ -62,7 +63,9 @@ fn dues(model: &Model) -> impl Iterator<Item = (Millis, String)> {
         ))
     });
     let open = model.tools.open.iter();
-    let calls = open.map(|name| (model.tools.calls[name].deadline, name.1.to_string()));
+    let open = open.map(|name| (name, &model.tools.calls[name]));
+    let running = open.filter(|(_, call)| call.provider.is_some());
+    let calls = running.map(|(name, call)| (call.deadline, name.1.to_string()));
     let places = people
         .members
         .keys()

@@ -386,6 +386,7 @@ pub(super) fn questions(model: &Model, step: &Step, room: &Room) -> Check {
             && view.created_at == task.created_at
             && view.deadline == task.deadline
             && view.worker == task.last_worker
+            && view.approval.as_ref() == task.clearance.awaited()
             && view.history.last().map_or(0, |one| one.attempt) == task.attempt
             && view.waits_for.is_empty() == (task.state != "waiting" || free_to_go),
         "shown {view:?}, expected {task:?}"

@@ -13,6 +13,7 @@ mod calls;
 mod clock;
 mod closing;
 mod encodings;
+mod gates;
 mod handoff;
 mod lists;
 mod locks;
@@ -124,12 +125,15 @@ impl Checker {
         calls::revocations_are_of_what_is_over(&self.model, step)?;
         results::what_was_given_back_is_held_no_more(&self.model, step)?;
         approve::decisions_clear_what_was_pending(&self.model, step)?;
+        gates::what_is_decided_is_cleared(&self.model, step)?;
+        gates::who_waits_has_been_asked_for(&self.model, step)?;
         if !is_no_op {
             blackboard::accepted_writes_are_seen(&self.model, step)?;
             approve::votes_that_suffice_decide(&self.model, step)?;
             handoff::cancelled_tasks_are_over(&self.model, step)?;
             results::what_a_worker_returns_reaches_the_dispatcher(&self.model, step)?;
             tools::what_is_taken_goes_on(&self.model, step)?;
+            gates::replies_name_what_is_asked_for(step)?;
         }
         presence::workers_that_return_get_their_tasks_again(&self.model, step)?;
         match queue {
@@ -216,6 +220,7 @@ impl Checker {
                 locks::transitions(model, step, event)?;
                 closing::transitions(model, step, event)?;
                 calls::withdrawals(model, step, event)?;
+                gates::decisions(model, step, event)?;
                 attempts::transitions_are_legal(model, step, event)
             }
             Effect::Deliver(directed) => match &directed.class {
@@ -234,7 +239,7 @@ impl Checker {
                     blackboard::entries(model, step, &topic.room, key, payload.as_ref())
                 }
                 Topic::ApprovePending { id } => {
-                    approve::pending(model, &topic.room, id, payload.as_ref())
+                    approve::pending(model, step, &topic.room, id, payload.as_ref())
                 }
                 Topic::HandoffAsking { task } => {
                     handoff::questions_are_shown(model, &topic.room, task, payload.as_ref())

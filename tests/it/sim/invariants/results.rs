@@ -14,7 +14,7 @@ use super::super::history::{Step, group_result, plain_payload, read};
 use super::super::model::Model;
 use super::super::model::tasks::{GATHERED, GroupName, TaskModel};
 use super::mail::told;
-use super::{Check, ensure};
+use super::{Check, ensure, gates};
 
 /// Handoff: results go to the dispatcher, echo what it said, and there is one final one.
 pub(super) fn results(model: &Model, step: &Step, directed: &Directed) -> Check {
@@ -43,6 +43,7 @@ pub(super) fn results(model: &Model, step: &Step, directed: &Directed) -> Check 
         "after the final result {:?} comes {result:?}",
         task.finals
     );
+    gates::results_say_so(task, &result)?;
     ensure!(
         result.is_final != matches!(result.status, ResultStatus::Partial | ResultStatus::Input),
         "final or not: {result:?}"

@@ -16,7 +16,7 @@ use super::super::model::Model;
 use super::super::model::asks::MOST_QUESTIONS;
 use super::super::model::tools::{ToolModel, same_contract};
 use super::replies::only_who_waits_for_all_it_may_is_refused;
-use super::{Check, ensure};
+use super::{Check, ensure, gates};
 
 fn known<'a>(model: &'a Model, room: &Room, tool: &Tool) -> Option<&'a ToolModel> {
     model.tools.registry.get(&(room.clone(), tool.clone()))
@@ -91,10 +91,13 @@ pub(super) fn calls(model: &Model, step: &Step, room: &Room, tool: &Tool) -> Che
         Some(Code::TooMany) => {
             let most = model.rules.calls_per_provider;
             let people = &model.people;
+            // Nobody need be free for what has to be approved first.
             let free = known(model, room, tool).is_some_and(|known| {
-                known.registered.iter().any(|agent| {
-                    people.provides(room, agent, tool, true) && model.tools.load(room, agent) < most
-                })
+                known.said.approval.is_some()
+                    || known.registered.iter().any(|agent| {
+                        people.provides(room, agent, tool, true)
+                            && model.tools.load(room, agent) < most
+                    })
             });
             if free {
                 only_who_waits_for_all_it_may_is_refused(model, step, &command.from)?;
@@ -220,6 +223,7 @@ pub(super) fn questions(model: &mut Model, step: &Step, room: &Room) -> Check {
     let over = call.finals.first();
     let state = match over.map(|over| over.status) {
         None if call.asked.is_some() => CallState::Asking,
+        None if call.provider.is_none() => CallState::Approving,
         None => CallState::Running,
         Some(ReturnStatus::Success) => CallState::Success,
         Some(_) => CallState::Error,
@@ -230,7 +234,8 @@ pub(super) fn questions(model: &mut Model, step: &Step, room: &Room) -> Check {
             && view.state == state
             && view.tool == call.tool
             && view.caller == call.caller
-            && Some(&view.provider) == call.provider.as_ref()
+            && gates::is_with(call, &view.provider)
+            && view.approval.as_ref() == call.clearance.awaited()
             && view.called_at == call.called_at
             && view.deadline == call.deadline
             && view.ended_at == over.map(|over| over.at)
@@ -241,7 +246,8 @@ pub(super) fn questions(model: &mut Model, step: &Step, room: &Room) -> Check {
         let encodings = &model.encodings;
         encodings.same(&command.from, shown, &expected.cloned())
     };
-    let arguments = Some(&call.arguments).filter(|_| asked.arguments && is_open && call.idempotent);
+    let is_shown = asked.arguments && is_open && call.idempotent && call.provider.is_some();
+    let arguments = Some(&call.arguments).filter(|_| is_shown);
     ensure!(
         same(&view.result, call.outcome.as_ref())
             && same(&view.arguments, arguments)
@@ -265,8 +271,10 @@ pub(super) fn what_is_taken_goes_on(model: &Model, step: &Step) -> Check {
                 matches!(&directed.class, DirectedKind::Run(key) if key.room == *room && key.turn == 0)
             });
             let count = new.count();
+            let known = known(model, room, tool);
+            let is_held_back = known.is_some_and(|known| known.said.approval.is_some());
             ensure!(
-                count == 1,
+                count == usize::from(!is_held_back),
                 "a call of {tool} that was taken ran {count} times"
             );
         }

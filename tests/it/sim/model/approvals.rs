@@ -15,12 +15,15 @@ use super::super::history::Step;
 use super::super::history::read;
 use super::super::rules::Rules;
 use super::Tally;
+use super::gates::HeldBack;
 
 /// One approval.
 #[derive(Debug, Clone)]
 pub(in super::super) struct Approval {
     pub(in super::super) request: ApprovalRequest,
     pub(in super::super) requester: Agent,
+    /// What waits for it, where the gateway asks by itself.
+    pub(in super::super) holds_back: Option<HeldBack>,
     pub(in super::super) asked_at: Millis,
     /// Who did what about it, and when; to approve something else is to approve.
     pub(in super::super) trail: Vec<(Millis, Agent, AuditAct)>,
@@ -62,14 +65,26 @@ pub(super) fn requested(step: &Step, command: &Command, rules: &Rules) -> (Appro
         _ => None,
     });
     let id = request.id.clone().or(minted);
+    let approval = begun(step.now, &command.from, request, rules);
+    (id.expect("a request becomes pending"), approval)
+}
+
+/// One that nobody has said anything of.
+pub(super) fn begun(
+    now: Millis,
+    requester: &Agent,
+    request: ApprovalRequest,
+    rules: &Rules,
+) -> Approval {
     let timeout = request.timeout_ms.unwrap_or(rules.approval_timeout_ms);
-    let approval = Approval {
-        requester: command.from.clone(),
-        asked_at: step.now,
-        trail: vec![(step.now, command.from.clone(), AuditAct::Requested)],
+    Approval {
+        requester: requester.clone(),
+        holds_back: None,
+        asked_at: now,
+        trail: vec![(now, requester.clone(), AuditAct::Requested)],
         digests: digests(&request.action, request.content.as_ref()),
         quorum: request.quorum.unwrap_or(1),
-        expires_at: step.now + timeout,
+        expires_at: now + timeout,
         approvers: request.approvers.clone(),
         timeout_ms: timeout,
         escalated: false,
@@ -81,12 +96,11 @@ pub(super) fn requested(step: &Step, command: &Command, rules: &Rules) -> (Appro
         decisions: Vec::new(),
         pending: None,
         request,
-    };
-    (id.expect("a request becomes pending"), approval)
+    }
 }
 
 /// SHA-256 over the canonical JSON of action and content.
-fn digests(action: &str, content: Option<&Json>) -> [String; 2] {
+pub(in super::super) fn digests(action: &str, content: Option<&Json>) -> [String; 2] {
     let bare = serde_json::json!({ "action": action });
     let mut full = bare.clone();
     full["content"] = match content {
@@ -159,6 +173,11 @@ impl Approval {
             (false, true) => tally.timed_out += 1,
             (false, false) => tally.refused += 1,
         }
+        self.settled(decision);
+    }
+
+    /// It has ended.
+    pub(super) fn settled(&mut self, decision: Decision) {
         let act = match decision.timed_out {
             true => Some(AuditAct::TimedOut),
             // Nobody took it back: the room was closed.

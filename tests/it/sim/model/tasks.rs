@@ -16,6 +16,7 @@ use hallward::wire::topic::Offer;
 use super::super::history::{Step, read};
 use super::super::rules::Rules;
 use super::asks::{Ask, ends_a_wait};
+use super::gates::Clearance;
 use super::holds::Hold;
 use super::people::Member;
 use super::{Tally, TaskName};
@@ -54,6 +55,8 @@ pub(in super::super) struct TaskModel {
     pub(in super::super) attempt: u32,
     pub(in super::super) hold: Option<Hold>,
     pub(in super::super) last_worker: Option<Agent>,
+    /// Whether a worker may get it.
+    pub(in super::super) clearance: Clearance,
     /// No attempt begins before this.
     pub(in super::super) ready_at: Millis,
     /// It does not wait for its next attempt longer than until here.
@@ -378,6 +381,7 @@ impl Tasks {
             attempt: 0,
             hold: None,
             last_worker: None,
+            clearance: Clearance::before(rules.asks_before(&spec.task_type)),
             ready_at: step.now + spec.not_before_ms.unwrap_or(0),
             due_by: step.now + spec.not_before_ms.unwrap_or(0),
             released: None,
@@ -563,7 +567,7 @@ impl Tasks {
         let held_by = task.hold.as_ref().map(|hold| hold.worker.clone());
         let held_by = held_by.or(asked_by);
         let was_held = held_by.is_some();
-        if task.state == "waiting" && to == "dead" {
+        if task.state == "waiting" && to == "dead" && !task.clearance.holds_back() {
             tally.doomed += 1;
         }
         task.state.clone_from(to);

@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use hallward::engine::{Directed, DirectedKind};
+use hallward::engine::Directed;
 use hallward::wire::Millis;
 use hallward::wire::json::Json;
-use hallward::wire::name::{Agent, CallId, Room, Tool};
+use hallward::wire::name::{Agent, CallId, GATEWAY, Room, Tool};
 use hallward::wire::observe::Event;
 use hallward::wire::question::{AnswerCall, GivenAnswer};
 use hallward::wire::tools::{
@@ -16,6 +16,7 @@ use super::super::history::{Step, read};
 use super::Tally;
 use super::asks::what_came_of;
 use super::encodings::canonical;
+use super::gates::Clearance;
 
 /// A tool, as the last who registered it described it.
 #[derive(Debug, Clone)]
@@ -36,6 +37,12 @@ pub(in super::super) struct CallModel {
     pub(in super::super) sent_at: Millis,
     pub(in super::super) idempotent: bool,
     pub(in super::super) arguments: Json,
+    /// What its tool was when it was called.
+    pub(in super::super) said: Registration,
+    /// Whether a provider may get it.
+    pub(in super::super) clearance: Clearance,
+    /// How long it may take from then on.
+    pub(in super::super) timeout_ms: Millis,
     pub(in super::super) called_at: Millis,
     pub(in super::super) deadline: Millis,
     pub(in super::super) correlation_id: Option<String>,
@@ -71,10 +78,20 @@ impl CallModel {
         answers
     }
 
+    /// Who has it, as others are told: the gateway, before anybody gets it.
+    pub(in super::super) fn told_provider(&self) -> Agent {
+        let gateway = || Agent::new(GATEWAY).expect("a name");
+        self.provider.clone().unwrap_or_else(gateway)
+    }
+
     /// When its time is over, as a run of now says it.
     pub(in super::super) fn deadline_at(&self, now: Millis) -> Millis {
         match &self.asked {
             Some(ask) => now + ask.left,
+            // It begins once it is approved.
+            None if self.provider.is_none() && self.clearance != Clearance::NotNeeded => {
+                now + self.timeout_ms
+            }
             None => self.deadline,
         }
     }
@@ -100,7 +117,7 @@ pub(in super::super) struct Tools {
 pub(in super::super) fn same_contract(one: &Registration, other: &Registration) -> bool {
     let contract = |said: &Registration| {
         let schemas = (&said.input_schema, &said.output_schema);
-        (canonical(&schemas), said.idempotent)
+        (canonical(&schemas), said.idempotent, said.approval.clone())
     };
     contract(one) == contract(other)
 }
@@ -136,20 +153,19 @@ impl Tools {
         self.registry.insert(key, ToolModel { said, registered });
     }
 
-    /// A call that was accepted: it is named in the run that its provider gets.
+    /// A call that was accepted: its event names it.
     pub(super) fn called(&mut self, step: &Step, tool: &Tool, usual_timeout_ms: Millis) {
         let command = step.command().expect("a call");
         let room = &command.topic.room;
-        let run = step.directed().find_map(|directed| match &directed.class {
-            DirectedKind::Run(key) if key.turn == 0 => Some(read::<ToolRun>(&directed.payload)),
-            _ => None,
-        });
+        let event = step.events().find(|event| event.what == "tools.called");
+        let call = event.and_then(|event| CallId::new(&event.subject).ok());
         let known = self.registry.get(&(room.clone(), tool.clone()));
-        let (Some(run), Some(known)) = (run, known) else {
+        let (Some(id), Some(known)) = (call, known) else {
             return;
         };
         let asked: ToolCall = read(&command.payload);
         let timeout = asked.timeout_ms.or(known.said.timeout_ms);
+        let timeout = timeout.unwrap_or(usual_timeout_ms);
         let call = CallModel {
             tool: tool.clone(),
             caller: command.from.clone(),
@@ -158,8 +174,11 @@ impl Tools {
             sent_at: step.now,
             idempotent: known.said.idempotent,
             arguments: asked.arguments.expect("smiths name their arguments"),
+            said: known.said.clone(),
+            clearance: Clearance::before(known.said.approval.as_ref()),
+            timeout_ms: timeout,
             called_at: step.now,
-            deadline: step.now + timeout.unwrap_or(usual_timeout_ms),
+            deadline: step.now + timeout,
             correlation_id: asked
                 .correlation_id
                 .or_else(|| command.mirrors.correlation_id.clone()),
@@ -169,7 +188,7 @@ impl Tools {
             outcome: None,
             finals: Vec::new(),
         };
-        let name = (room.clone(), run.call);
+        let name = (room.clone(), id);
         self.open.insert(name.clone());
         self.calls.insert(name, call);
     }

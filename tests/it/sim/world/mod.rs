@@ -23,7 +23,7 @@ use super::dice::Dice;
 use super::history::Step;
 use super::invariants::Checker;
 use super::model::Tally;
-use super::rules::Rules;
+use super::rules::{Rules, usual_gate};
 use super::seeds::number;
 
 /// The first moment: any will do, but zero hides mistakes.
@@ -99,7 +99,7 @@ type Outcome = Result<(), String>;
 
 /// Runs a seed from dawn to oblivion.
 pub(super) fn run(seed: u64) -> Result<Report, Failure> {
-    let mut world = World::new(seed);
+    let mut world = World::new(seed, true);
     world.has_clock_steps = world.clock_dice.percent(40);
     for one in &mut world.everybody {
         one.asks_more = true;
@@ -107,9 +107,10 @@ pub(super) fn run(seed: u64) -> Result<Report, Failure> {
     world.run()
 }
 
-/// The same, as runs were before anybody set clocks in them: what an early seed tells, it tells so.
+/// The same, as runs were before anybody set clocks in them or had to approve tasks: what an early
+/// seed tells, it tells so.
 pub(super) fn run_undisturbed(seed: u64) -> Result<Report, Failure> {
-    World::new(seed).run()
+    World::new(seed, false).run()
 }
 
 impl World {
@@ -127,11 +128,12 @@ impl World {
         }
     }
 
-    fn new(seed: u64) -> World {
+    fn new(seed: u64, has_gates: bool) -> World {
         let mut dice = Dice::new(seed);
         let beta = Room::new("beta").expect("a name");
         let rules = Rules {
             cbor_room: dice.percent(30).then_some(beta),
+            gate: has_gates.then(usual_gate),
             ..Rules::default()
         };
         let everybody = cast::populate(&mut dice);
