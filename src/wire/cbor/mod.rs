@@ -7,7 +7,7 @@
 //!
 //! | CBOR | JSON |
 //! |---|---|
-//! | integers from -2⁶⁴ to 2⁶⁴-1 | the same integer; larger ones in JSON become floats, as they do in most readers of JSON |
+//! | integers from -2⁶⁴ to 2⁶⁴-1 | the same integer; a larger one in JSON becomes a big integer, or a float where none is as large |
 //! | floats of 16, 32 and 64 bits | a number with a point or an exponent: it comes back as a float, in the shortest form that holds it; of 16 bits only to who has sent one |
 //! | text, arrays, maps with text keys, `true`, `false`, `null` | the same, in the same order |
 //! | `undefined` | `null` |

@@ -42,6 +42,8 @@ fn what_both_can_say_is_said_the_same() {
         ("1903e8", "1000"),
         ("1bffffffffffffffff", "18446744073709551615"),
         ("3bffffffffffffffff", "-18446744073709551616"),
+        ("c249010000000000000000", "18446744073709551616"),
+        ("c349010000000000000000", "-18446744073709551617"),
         ("20", "-1"),
         ("3903e7", "-1000"),
         ("f90000", "0.0"),
@@ -204,7 +206,7 @@ fn what_has_more_than_one_spelling_is_understood() {
         (r#""\ud800\\\"\n""#, "66efbfbd5c220a"),
         ("-0", "00"),
         ("1e2", "fa42c80000"),
-        ("18446744073709551616", "fa5f800000"),
+        ("18446744073709551616", "c249010000000000000000"),
     ] {
         assert_eq!(cbor(text), hex(bytes), "{text}");
     }
@@ -387,6 +389,14 @@ proptest! {
             let [was, is] = [&text, &again].map(|text| serde_json::from_slice::<Value>(text).unwrap());
             prop_assert_eq!(was, is);
         }
+    }
+
+    #[test]
+    fn big_integers_keep_every_digit(text in "-?[1-9][0-9]{0,307}") {
+        let bytes = cbor(&text);
+        prop_assert_eq!(length_of(text.as_bytes()), bytes.len());
+        prop_assert!(bytes.len() <= text.len().max(9), "{}", text);
+        prop_assert_eq!(json(&bytes).unwrap(), text);
     }
 
     #[test]

@@ -166,6 +166,9 @@ fn write_number(
     {
         return out.serialize_i128(integer);
     }
+    if let Some(big) = BigInteger::parse(number) {
+        return Ok(big.write(to)?);
+    }
     // What no float holds is an infinity: so other readers of JSON take it.
     let float: f64 = number.parse().unwrap_or(f64::NAN);
     if half_floats {
@@ -184,6 +187,64 @@ fn write_number(
         to.write_all(&float.to_bits().to_be_bytes())?;
     }
     Ok(())
+}
+
+/// An integer of more than 64 bits, as RFC 8949 section 3.4.3 has it: tag 2 before the bytes of `n`,
+/// tag 3 before those of `-1 - n`.
+struct BigInteger {
+    negative: bool,
+    bytes: Vec<u8>,
+}
+
+impl BigInteger {
+    /// Digits alone, no more of them than the largest float has.
+    fn parse(number: &str) -> Option<BigInteger> {
+        const MOST_DIGITS: usize = 309;
+        let (negative, digits) = match number.strip_prefix('-') {
+            Some(digits) => (true, digits),
+            None => (false, number),
+        };
+        let is_one = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+        if !is_one || digits.len() > MOST_DIGITS || !number.parse::<f64>().ok()?.is_finite() {
+            return None;
+        }
+        // Little end first.
+        let mut bytes: Vec<u8> = Vec::new();
+        for digit in digits.bytes() {
+            let mut carry = u32::from(digit - b'0');
+            for byte in &mut bytes {
+                let value = u32::from(*byte) * 10 + carry;
+                *byte = (value & 0xff) as u8;
+                carry = value >> 8;
+            }
+            if carry > 0 {
+                bytes.push(carry as u8);
+            }
+        }
+        if negative {
+            let borrows = bytes.iter().take_while(|byte| **byte == 0).count();
+            bytes[..borrows].fill(0xff);
+            if let Some(byte) = bytes.get_mut(borrows) {
+                *byte -= 1;
+            }
+            if bytes.last() == Some(&0) {
+                bytes.pop();
+            }
+        }
+        bytes.reverse();
+        Some(BigInteger { negative, bytes })
+    }
+
+    fn write(&self, to: &mut impl io::Write) -> io::Result<()> {
+        to.write_all(&[if self.negative { 0xc3 } else { 0xc2 }])?;
+        match u8::try_from(self.bytes.len()) {
+            Ok(short @ 0..24) => to.write_all(&[0x40 | short])?,
+            Ok(length) => to.write_all(&[0x58, length])?,
+            // 309 digits are 129 bytes.
+            Err(_) => return Err(io::ErrorKind::InvalidInput.into()),
+        }
+        to.write_all(&self.bytes)
+    }
 }
 
 /// The text of a JSON string. A half of a surrogate pair alone, which no UTF-8 holds, becomes
