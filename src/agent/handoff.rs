@@ -79,7 +79,7 @@ impl RoomHandoff {
 
     /// The results of all tasks of this agent in this room, also of those that an earlier program
     /// dispatched; partial ones and questions as well. Each waits in the mailbox until
-    /// [`Mailed::ack`].
+    /// [`Mailed::ack`]; of those that came when nobody wanted them, the last 1,024 are kept.
     ///
     /// # Errors
     /// [`Error::Overflow`] if somebody reads them already.

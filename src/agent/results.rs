@@ -1,6 +1,6 @@
 //! Results of tasks as they arrive, and who waits for which.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::ops::Deref;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -19,6 +19,9 @@ use crate::wire::name::TaskId;
 
 /// Partial results and questions of one task that may wait to be read.
 const MOST_PARTS: usize = 256;
+
+/// Results that are kept for who wants them later.
+const MOST_UNCLAIMED: usize = 1_024;
 
 /// Something from the mailbox, which keeps it until [`Mailed::ack`].
 ///
@@ -62,6 +65,8 @@ struct ResultsState {
     tasks: HashMap<TaskId, Vec<TaskSlot>>,
     last: u64,
     all: Option<FeedSender<Mailed<TaskResult>>>,
+    /// Those that came when nobody wanted them, acknowledged: for who reads all of them later.
+    unclaimed: VecDeque<Mailed<TaskResult>>,
 }
 
 #[derive(Debug)]
@@ -148,6 +153,9 @@ impl Results {
                 "somebody reads the results of this room already",
             ));
         }
+        for result in state.unclaimed.drain(..) {
+            feed.push(Ok(result));
+        }
         state.all = Some(feed);
         Ok(())
     }
@@ -172,26 +180,41 @@ impl Results {
 
     fn task_result(&self, result: TaskResult, mut letter: Letter) {
         let mut state = self.state();
-        state.tell(&result);
+        let is_told = state.tell(&result);
         if state.all.as_ref().is_some_and(FeedSender::is_closed) {
             state.all = None;
         }
         match &state.all {
             Some(feed) => feed.push(Ok(Mailed::new(result, letter))),
-            // Whoever wants it later asks with handoff/get.
-            None => letter.ack(),
+            None => {
+                letter.ack();
+                if !is_told {
+                    state.keep(Mailed::new(result, letter));
+                }
+            }
         }
     }
 }
 
 impl ResultsState {
-    fn tell(&self, result: &TaskResult) {
-        for slot in self.tasks.get(&result.task).into_iter().flatten() {
+    /// Whether somebody waits for it.
+    fn tell(&self, result: &TaskResult) -> bool {
+        let slots = self.tasks.get(&result.task);
+        for slot in slots.into_iter().flatten() {
             if result.is_final {
                 slot.end.send_replace(Some(result.clone()));
             } else if slot.parts.try_send(result.clone()).is_err() {
                 slot.is_full.store(true, Ordering::Release);
             }
         }
+        slots.is_some()
+    }
+
+    /// What does not fit any more can be asked for with `handoff/get`.
+    fn keep(&mut self, result: Mailed<TaskResult>) {
+        if self.unclaimed.len() >= MOST_UNCLAIMED {
+            self.unclaimed.pop_front();
+        }
+        self.unclaimed.push_back(result);
     }
 }

@@ -189,8 +189,8 @@ fn write_number(
     Ok(())
 }
 
-/// An integer of more than 64 bits, as RFC 8949 section 3.4.3 has it: tag 2 before the bytes of `n`,
-/// tag 3 before those of `-1 - n`.
+/// An integer of more than 64 bits, as RFC 8949 section 3.4.3 has it: tag 2 before the bytes of
+/// `n`, tag 3 before those of `-1 - n`.
 struct BigInteger {
     negative: bool,
     bytes: Vec<u8>,

@@ -236,6 +236,26 @@ async fn a_task_is_found_again_by_its_name() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_result_that_nobody_wanted_yet_is_there_for_who_reads_all_of_them() {
+    let stage = Stage::set().await;
+    let editor = stage.room("editor").await;
+    let handoff = editor.handoff();
+    drop(
+        handoff
+            .dispatch(Task::new("draft").id("t1"))
+            .await
+            .expect("taken"),
+    );
+    handoff.cancel("t1", "low tide").await.expect("cancelled");
+    // Its result is here before the answer to this.
+    let view = handoff.get("t1").await.expect("known");
+    assert_eq!(view.state, TaskState::Cancelled);
+    let mut results = handoff.results().await.expect("results");
+    let result = next(&mut results).await.ack();
+    assert_eq!((result.task.as_str(), result.is_final), ("t1", true));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn refusals_are_errors_by_their_codes() {
     let stage = Stage::set().await;
     let editor = stage.room("editor").await;
