@@ -149,8 +149,16 @@ export class Client {
       return;
     }
     const message = new Message(address, delivery, receipt);
-    if (address.kind === "reply") this.#commands.replied(address.room, message.body<Reply>());
+    if (address.kind === "reply") this.#replied(message);
     this.#router.dispatch(message);
+  }
+
+  #replied(message: Message): void {
+    try {
+      this.#commands.replied(message.room, message.body<Reply>());
+    } catch (error) {
+      this.logger.error(`a reply in ${message.room} could not be understood`, error);
+    }
   }
 
   // Sending.

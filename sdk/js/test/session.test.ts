@@ -87,7 +87,7 @@ for (const protocol of ["5", "3.1.1"] as const) {
         await worker.start();
         const value = {
           text: "ä€😀",
-          n: [0, -1, 1.5, 2 ** 53 - 1, 1e300],
+          n: [0, -1, 1.5, 2 ** 53 - 1, 2 ** 60, 1e300],
           deep: { a: [null, true] },
         };
         assert.deepEqual((await here.handoff.run("echo", value)).data, value);
@@ -109,6 +109,24 @@ for (const protocol of ["5", "3.1.1"] as const) {
     });
   }
 }
+
+describe("integers beyond 2^53", () => {
+  it("arrive as they are, or are refused", async () => {
+    const ann = await agent(gateway, "a", { encoding: "cbor" });
+    const ben = await agent(gateway, "b");
+    const name = fresh("room");
+    const [here, there] = [ann.joinRoom(name), ben.joinRoom(name)];
+    for (const value of [2n ** 53n + 1n, 2n ** 64n - 1n, -(2n ** 63n)]) {
+      await here.blackboard.set("big", value);
+      assert.equal((await here.blackboard.fetch("big"))?.value, value);
+      assert.equal((await there.blackboard.fetch("big"))?.value, value);
+    }
+    const refused = { kind: "Malformed", path: "/value" };
+    await assert.rejects(here.blackboard.set("big", 2n ** 64n + 5n), refused);
+    await assert.rejects(there.blackboard.set("big", 5n), refused);
+    await assert.rejects(there.inbox.send(ann.agent, 5n), { kind: "Malformed" });
+  });
+});
 
 describe("a connection that breaks", () => {
   it("is made again, with its session", async () => {

@@ -42,7 +42,7 @@ export class Message {
     this.trace = { traceparent, tracestate };
   }
 
-  /** The body, decoded. Throws a `SyntaxError` if it is neither JSON nor CBOR. */
+  /** The body, decoded. Throws `Undecodable` if it is neither JSON nor CBOR. */
   body<T>(): T {
     this.#body ??= { value: decode(this.payload) };
     return this.#body.value as T;
