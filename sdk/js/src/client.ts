@@ -9,7 +9,7 @@ import type { Delivery, PublishProperties } from "./mqtt/connection.js";
 import { Session, type SessionOptions } from "./mqtt/session.js";
 import { type Duration, toMs } from "./util/duration.js";
 import type { Logger } from "./util/logger.js";
-import { randomId } from "./util/names.js";
+import { checkName, randomId } from "./util/names.js";
 import { loadOpenTelemetry } from "./util/trace.js";
 import type { Bytes } from "./wire/codec.js";
 import type { Encoding, Reply } from "./wire/types.js";
@@ -193,7 +193,7 @@ export class Client {
     options: CommandOptions = {},
   ): Promise<Reply> {
     const { id = randomId() } = body as { id?: string };
-    const asked = { ...body, id };
+    const asked = { ...body, id: checkName("id", id) };
     return this.#commands.ask(this.#target(room, suffix), asked, this.#sending(options));
   }
 

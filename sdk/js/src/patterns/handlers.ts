@@ -12,6 +12,7 @@ import type { Client, Message } from "../client.js";
 import { Undecodable } from "../errors.js";
 import { onAbort } from "../util/abort.js";
 import { Channel } from "../util/channel.js";
+import { checkCount, checkFunction, checkOptions, fieldsOf } from "../util/checks.js";
 import { sleep } from "../util/deferred.js";
 import { Deque } from "../util/deque.js";
 import { inTrace } from "../util/trace.js";
@@ -31,6 +32,7 @@ export interface HandlerOptions {
 
 /** Bounded by the window of unacknowledged messages already; this is only a second look. */
 const MAX_WAITING = 65_536;
+const OPTIONS = fieldsOf<HandlerOptions>({ concurrency: true, maxAttempts: true });
 const FIRST_RETRY_MS = 1_000;
 const LONGEST_RETRY_MS = 60_000;
 const MAX_ATTEMPTS = 20;
@@ -70,8 +72,14 @@ export class Handlers<T> {
   }
 
   add(handler: Handler<T>, options: HandlerOptions = {}): () => void {
-    const limit = Math.max(1, options.concurrency ?? 16);
-    const attempts = Math.max(1, options.maxAttempts ?? MAX_ATTEMPTS);
+    checkFunction("a handler", handler);
+    checkOptions("what a handler is called with", options, OPTIONS);
+    checkCount("concurrency", options.concurrency);
+    if (options.maxAttempts !== Number.POSITIVE_INFINITY) {
+      checkCount("maxAttempts", options.maxAttempts);
+    }
+    const limit = options.concurrency ?? 16;
+    const attempts = options.maxAttempts ?? MAX_ATTEMPTS;
     const waiting = new Deque<Item<T>>();
     let running = 0;
     const next = (): void => {

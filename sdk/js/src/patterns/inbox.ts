@@ -2,6 +2,7 @@
 
 import type { CallOptions, Client, Message } from "../client.js";
 import { Undecodable } from "../errors.js";
+import { checkOptions, fieldsOf } from "../util/checks.js";
 import { type Duration, toMs } from "../util/duration.js";
 import { checkName } from "../util/names.js";
 import { decode, encode } from "../wire/codec.js";
@@ -42,6 +43,8 @@ export class InboxMessage {
   }
 }
 
+const SEND = fieldsOf<CallOptions & { ttl: Duration }>({ ttl: true, timeout: true, signal: true });
+
 export class Inbox {
   readonly #client: Client;
   readonly #room: string;
@@ -63,6 +66,7 @@ export class Inbox {
     data: unknown,
     options: CallOptions & { ttl?: Duration } = {},
   ): Promise<void> {
+    checkOptions("what a message is sent with", options, SEND);
     const { ttl } = options;
     const body = data instanceof Uint8Array ? data : encode("json", data);
     const properties = ttl === undefined ? undefined : { messageExpiryInterval: seconds(ttl) };
