@@ -171,6 +171,10 @@ describe("values", () => {
         assert.throws(() => encode(encoding, value), refused);
       }
     }
+    const levels = (count: number) => JSON.parse("[".repeat(count) + "]".repeat(count)) as unknown;
+    assert.equal((encode("json", levels(1_500)) as string).length, 3_000);
+    assert.equal((encode("cbor", levels(127)) as Uint8Array).length, 127);
+    assert.throws(() => encode("cbor", levels(128)), { kind: "Malformed", message: /127 levels/ });
     assert.throws(() => encode("cbor", ["\ud800"]), { kind: "Malformed", path: "/0" });
     assert.equal(encode("json", ["\ud800"]), '["\\ud800"]');
   });

@@ -33,7 +33,26 @@ class Look {
     this.#encoding = encoding;
   }
 
+  /** One call for each level, so that it goes as deep as `JSON.stringify` does. */
   at(value: unknown, depth: number): Fault | undefined {
+    if (typeof value !== "object" || value === null) return this.#scalar(value);
+    const isArray = Array.isArray(value);
+    if (!isArray && "toJSON" in value && typeof value.toJSON === "function" && !isBytes(value)) {
+      return this.at(value.toJSON(), depth);
+    }
+    const wrong = this.#kind(value, depth);
+    if (wrong) return wrong;
+    const names = isArray ? undefined : Object.keys(value);
+    const count = (names ?? (value as unknown[])).length;
+    for (let index = 0; index < count; index += 1) {
+      const name = names ? (names[index] as string) : index;
+      const found = this.at((value as Record<string | number, unknown>)[name], depth + 1);
+      if (found) return within(name, found);
+    }
+    return undefined;
+  }
+
+  #scalar(value: unknown): Fault | undefined {
     switch (typeof value) {
       case "string":
         return this.#text(value);
@@ -41,8 +60,6 @@ class Look {
         return this.#number(value);
       case "bigint":
         return this.#bigint(value);
-      case "object":
-        return value === null ? undefined : this.#object(value, depth);
       case "function":
       case "symbol":
         return fault(`a ${typeof value} cannot be sent`);
@@ -71,34 +88,22 @@ class Look {
     return fault("a BigInt beyond 64 bits would be rounded: write it as text");
   }
 
-  #object(value: object, depth: number): Fault | undefined {
+  #kind(value: object, depth: number): Fault | undefined {
     if (this.#encoding === "cbor" && depth >= MAX_CBOR_DEPTH) {
       return fault(`more than ${MAX_CBOR_DEPTH} levels`);
     }
-    if (Array.isArray(value)) return this.#array(value, depth);
-    if (ArrayBuffer.isView(value) || value instanceof ArrayBuffer) {
+    if (isBytes(value)) {
       return fault("bytes cannot be part of a value: write them as text, in base64 for example");
     }
     if (value instanceof Map || value instanceof Set) {
       return fault(`a ${value.constructor.name} cannot be sent: make an object or an array of it`);
     }
-    if ("toJSON" in value && typeof value.toJSON === "function") {
-      return this.at(value.toJSON(), depth);
-    }
-    for (const name of Object.keys(value)) {
-      const found = this.at((value as Record<string, unknown>)[name], depth + 1);
-      if (found) return within(name, found);
-    }
     return undefined;
   }
+}
 
-  #array(value: unknown[], depth: number): Fault | undefined {
-    for (let index = 0; index < value.length; index += 1) {
-      const found = this.at(value[index], depth + 1);
-      if (found) return within(index, found);
-    }
-    return undefined;
-  }
+function isBytes(value: object): boolean {
+  return ArrayBuffer.isView(value) || value instanceof ArrayBuffer;
 }
 
 function fault(reason: string): Fault {
