@@ -121,7 +121,7 @@ describe("integers beyond 2^53", () => {
       assert.equal((await here.blackboard.fetch("big"))?.value, value);
       assert.equal((await there.blackboard.fetch("big"))?.value, value);
     }
-    const refused = { kind: "Malformed", path: "/value" };
+    const refused = { kind: "Malformed", path: "value" };
     await assert.rejects(here.blackboard.set("big", 2n ** 64n + 5n), refused);
     await assert.rejects(there.blackboard.set("big", 5n), refused);
     await assert.rejects(there.inbox.send(ann.agent, 5n), { kind: "Malformed" });

@@ -106,7 +106,7 @@ describe("CBOR", () => {
     assert.equal(hex(2n ** 64n - 1n), "1bffffffffffffffff");
     assert.equal(hex(-(2n ** 64n)), "3bffffffffffffffff");
     for (const value of [2n ** 64n, 2n ** 64n + 5n, -(2n ** 64n) - 1n]) {
-      const refused = { kind: "Malformed", code: 400, path: "/a/0" };
+      const refused = { kind: "Malformed", code: 400, path: "a[0]" };
       assert.throws(() => encode("cbor", { a: [value] }), refused);
       assert.throws(() => encodeCbor(value), TypeError);
     }
@@ -143,7 +143,7 @@ describe("JSON", () => {
   });
 
   it("takes no BigInt, and says what to do", () => {
-    const refused = { kind: "Malformed", path: "/a/1", message: /encoding "cbor"/ };
+    const refused = { kind: "Malformed", path: "a[1]", message: /encoding "cbor"/ };
     assert.throws(() => text({ a: [1, 5n] }), refused);
   });
 });
@@ -155,13 +155,13 @@ describe("values", () => {
     let deep: unknown = 1;
     for (let level = 0; level < 100_000; level += 1) deep = [deep];
     const wrong: [unknown, string | undefined][] = [
-      [{ "a/b": [0, { c: Number.NaN }] }, "/a~1b/1/c"],
-      [[Number.POSITIVE_INFINITY], "/0"],
-      [{ a: new Uint8Array(2) }, "/a"],
-      [{ a: Buffer.from("ab") }, "/a"],
-      [{ a: new Map([[1, 2]]) }, "/a"],
-      [{ a: () => 1 }, "/a"],
-      [[Symbol("x")], "/0"],
+      [{ "a/b": [0, { c: Number.NaN }] }, "a/b[1].c"],
+      [[Number.POSITIVE_INFINITY], "[0]"],
+      [{ a: new Uint8Array(2) }, "a"],
+      [{ a: Buffer.from("ab") }, "a"],
+      [{ a: new Map([[1, 2]]) }, "a"],
+      [{ a: () => 1 }, "a"],
+      [[Symbol("x")], "[0]"],
       [self, undefined],
       [deep, undefined],
     ];
@@ -174,8 +174,11 @@ describe("values", () => {
     const levels = (count: number) => JSON.parse("[".repeat(count) + "]".repeat(count)) as unknown;
     assert.equal((encode("json", levels(1_500)) as string).length, 3_000);
     assert.equal((encode("cbor", levels(127)) as Uint8Array).length, 127);
-    assert.throws(() => encode("cbor", levels(128)), { kind: "Malformed", message: /127 levels/ });
-    assert.throws(() => encode("cbor", ["\ud800"]), { kind: "Malformed", path: "/0" });
+    assert.throws(() => encode("cbor", levels(128)), {
+      kind: "Malformed",
+      message: /127 levels .*…/,
+    });
+    assert.throws(() => encode("cbor", ["\ud800"]), { kind: "Malformed", path: "[0]" });
     assert.equal(encode("json", ["\ud800"]), '["\\ud800"]');
   });
 

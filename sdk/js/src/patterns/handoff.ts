@@ -6,7 +6,7 @@
 
 import type { CallOptions, Client, Message } from "../client.js";
 import { checkFunction, checkObject, checkOptions, fieldsOf } from "../util/checks.js";
-import { type Duration, toMs } from "../util/duration.js";
+import { type Duration, optionalMs, toMs } from "../util/duration.js";
 import { RecentMap, defined } from "../util/objects.js";
 import { checkName, randomId } from "../util/names.js";
 import { type TraceContext, traceOf } from "../util/trace.js";
@@ -140,6 +140,7 @@ export class Handoff {
     third: Omit<TaskSpec<P>, "type" | "payload"> & CallOptions = {},
   ): Promise<TaskResult<R>> {
     const [task, { timeout, signal }] = taskAndOptions<P>(what, second, third);
+    optionalMs(timeout);
     const handle = await this.dispatch<R, P>(task, { signal });
     return handle.result(defined({ timeout, signal }));
   }
@@ -149,6 +150,7 @@ export class Handoff {
     task: TaskSpec<P>,
     options: CallOptions = {},
   ): AsyncGenerator<TaskResult<R> | Question, void> {
+    optionalMs(options.timeout);
     const handle = await this.dispatch<R, P>(task, { signal: options.signal });
     yield* handle.stream(options);
   }

@@ -15,7 +15,7 @@ export function checkOptions(what: string, options: unknown, known: readonly str
     if (known.includes(name)) continue;
     const meant = nearest(name, known);
     const hint = meant === undefined ? "" : `: "${meant}" is meant, perhaps`;
-    throw malformed(`${what} has no field ${shown(name)}${hint}`, `/${name}`);
+    throw malformed(`${what} has no field ${shown(name)}${hint}`, name);
   }
 }
 

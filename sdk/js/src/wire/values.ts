@@ -9,6 +9,8 @@ import type { Encoding } from "./types.js";
 
 /** What the gateway reads of CBOR, and what this package writes of it. */
 const MAX_CBOR_DEPTH = 127;
+/** How much of a path an error shows. */
+const MAX_STEPS = 16;
 const MAX_U64 = 2n ** 64n - 1n;
 const MIN_NEGATIVE = -(2n ** 64n);
 
@@ -125,12 +127,13 @@ export function checkValue(encoding: Encoding, value: unknown): { hasLarge: bool
     if (!(error instanceof RangeError)) throw error;
     throw malformed("the value nests too deep to be sent, or has itself as a part");
   }
-  if (found) throw malformed(found.reason, pointer(found.path));
+  if (found) throw malformed(found.reason, placeOf(found.path));
   return look;
 }
 
-/** A JSON Pointer (RFC 6901), as the gateway's replies have it. */
-function pointer(path: (string | number)[]): string {
-  const escaped = path.map((name) => String(name).replaceAll("~", "~0").replaceAll("/", "~1"));
-  return escaped.map((name) => `/${name}`).join("");
+/** As the gateway's refusals have it: `value.steps[1].name`. */
+function placeOf(path: (string | number)[]): string {
+  const steps = path.map((name) => (typeof name === "number" ? `[${name}]` : `.${name}`));
+  const shown = steps.slice(0, MAX_STEPS).join("").replace(/^\./, "");
+  return steps.length > MAX_STEPS ? `${shown}…` : shown;
 }
