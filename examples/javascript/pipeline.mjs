@@ -25,11 +25,14 @@ await room.blackboard.set("plan", {
   steps: ["research", "draft", "review", "publish"],
   current: 0,
 });
+// When this run began, by the gateway's clock, as for everything that it dates.
+const { updatedAt: began } = await room.blackboard.fetch("plan");
 
 // Whenever a step is done, the next one is handed to whoever can do it. A review waits for a yes
-// before its text is published.
+// before its text is published. What an earlier run left behind comes, too, and does not count.
 const published = new Promise((resolve, reject) => {
   room.handoff.onResult(async (result) => {
+    if (result.createdAt < began) return;
     if (result.status !== "succeeded") reject(new Error(`${result.taskType}: ${result.status}`));
     if (result.taskType === "research") {
       await room.handoff.dispatch({

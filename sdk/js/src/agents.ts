@@ -6,6 +6,16 @@ import { Live } from "./patterns/live.js";
 import { type PresenceChange, presenceChange } from "./patterns/presence.js";
 import { Room } from "./room.js";
 import { Channel } from "./util/channel.js";
+import {
+  checkCount,
+  checkFunction,
+  checkObject,
+  checkOneOf,
+  checkOptions,
+  checkText,
+  checkUrl,
+  fieldsOf,
+} from "./util/checks.js";
 import { type Duration, toMs } from "./util/duration.js";
 import { type Logger, consoleLogger } from "./util/logger.js";
 import { checkName } from "./util/names.js";
@@ -37,6 +47,43 @@ export interface AgentOptions {
   logger?: Logger;
 }
 
+const OPTIONS = fieldsOf<AgentOptions>({
+  agent: true,
+  protocol: true,
+  encoding: true,
+  ephemeral: true,
+  sessionExpiry: true,
+  username: true,
+  password: true,
+  tls: true,
+  timeout: true,
+  connectTimeout: true,
+  keepAlive: true,
+  window: true,
+  maxQueued: true,
+  root: true,
+  logger: true,
+});
+/** MQTT counts it in two bytes. */
+const MAX_WINDOW = 65_535;
+
+function checkAgentOptions(options: AgentOptions): void {
+  checkObject("what an agent connects with", options);
+  checkOptions("what an agent connects with", options, OPTIONS);
+  checkName("agent", options.agent);
+  checkOneOf("protocol", options.protocol, ["5", "3.1.1"]);
+  checkOneOf("encoding", options.encoding, ["json", "cbor"]);
+  checkCount("window", options.window, 1, MAX_WINDOW);
+  checkCount("maxQueued", options.maxQueued);
+  for (const name of ["username", "password", "root"] as const) checkText(name, options[name]);
+  if (options.tls !== undefined) checkObject("tls", options.tls);
+  if (options.logger === undefined) return;
+  checkObject("logger", options.logger);
+  for (const level of ["debug", "warn", "error"] as const) {
+    checkFunction(`logger.${level}`, options.logger[level]);
+  }
+}
+
 const MAX_STATUSES = 1_000;
 const LEAVE_MS = 2_000;
 
@@ -52,12 +99,13 @@ export class HallwardAgents implements AsyncDisposable {
   #opening: Promise<void> | undefined;
 
   constructor(url: string, options: AgentOptions) {
-    this.url = url;
-    this.agent = checkName("agent", options.agent);
+    checkAgentOptions(options);
+    this.url = checkUrl(url);
+    this.agent = options.agent;
     const ephemeral = options.ephemeral === true;
     this.#leavesRooms = options.protocol === "3.1.1" && !ephemeral;
     this.#client = new Client({
-      url,
+      url: this.url,
       clientId: this.agent,
       agent: this.agent,
       root: options.root ?? "rooms",
@@ -126,6 +174,7 @@ export class HallwardAgents implements AsyncDisposable {
   }
 
   onStatus(handler: (status: ConnectionStatus) => void): () => void {
+    checkFunction("a handler", handler);
     return this.#client.onStatus(handler);
   }
 
@@ -170,7 +219,7 @@ export class HallwardAgents implements AsyncDisposable {
   }
 }
 
-/** Connects an agent. */
+/** Connects an agent. A URL without a scheme is taken for `mqtt://`. */
 export async function connect(url: string, options: AgentOptions): Promise<HallwardAgents> {
   const agents = new HallwardAgents(url, options);
   await agents.connect();

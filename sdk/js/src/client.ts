@@ -9,7 +9,7 @@ import type { Delivery, PublishProperties } from "./mqtt/connection.js";
 import { Session, type SessionOptions } from "./mqtt/session.js";
 import { type Duration, toMs } from "./util/duration.js";
 import type { Logger } from "./util/logger.js";
-import { randomId } from "./util/names.js";
+import { checkName, randomId } from "./util/names.js";
 import { loadOpenTelemetry } from "./util/trace.js";
 import type { Bytes } from "./wire/codec.js";
 import type { Encoding, Reply } from "./wire/types.js";
@@ -149,8 +149,16 @@ export class Client {
       return;
     }
     const message = new Message(address, delivery, receipt);
-    if (address.kind === "reply") this.#commands.replied(address.room, message.body<Reply>());
+    if (address.kind === "reply") this.#replied(message);
     this.#router.dispatch(message);
+  }
+
+  #replied(message: Message): void {
+    try {
+      this.#commands.replied(message.room, message.body<Reply>());
+    } catch (error) {
+      this.logger.error(`a reply in ${message.room} could not be understood`, error);
+    }
   }
 
   // Sending.
@@ -185,7 +193,7 @@ export class Client {
     options: CommandOptions = {},
   ): Promise<Reply> {
     const { id = randomId() } = body as { id?: string };
-    const asked = { ...body, id };
+    const asked = { ...body, id: checkName("id", id) };
     return this.#commands.ask(this.#target(room, suffix), asked, this.#sending(options));
   }
 

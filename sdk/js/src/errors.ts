@@ -68,8 +68,9 @@ export class HallwardError extends Error {
 
 /** The gateway refused a command. */
 export class Refused extends HallwardError {
-  constructor(kind: ErrorKind, reply: Reply) {
+  constructor(kind: ErrorKind, reply: Reply, cause?: unknown) {
     super(kind, reply.reason ?? `refused with ${reply.code}`, {
+      cause,
       code: reply.code,
       path: reply.path,
       command: reply.command,
@@ -80,6 +81,12 @@ export class Refused extends HallwardError {
 
 /** 400: the topic or the body could not be understood. */
 export class Malformed extends Refused {}
+/** A message from others that is neither JSON nor CBOR. No later look at it can help. */
+export class Undecodable extends Malformed {
+  constructor(reason: string, cause: unknown) {
+    super("Malformed", { command: "", status: "rejected", code: 400, reason }, cause);
+  }
+}
 /** 403: not yours to do. */
 export class Forbidden extends Refused {}
 /** 404: no such task, key, approval or call. */

@@ -85,8 +85,8 @@ export class Room {
   }
 
   /**
-   * Publishes JSON to a topic below the room, for what this package has no method for. With
-   * `reply: true` it is a command: it resolves with its reply, or throws what that says.
+   * Publishes bytes, or JSON, to a topic below the room, for what this package has no method for.
+   * With `reply: true` it is a command: it resolves with its reply, or throws what that says.
    */
   async publish(
     topic: string,
@@ -97,7 +97,8 @@ export class Room {
       const withId = { id: randomId(), ...(body as object) };
       return this.#client.command(this.name, topic, withId, options);
     }
-    await this.#client.publish(this.name, topic, encode(this.#client.encoding, body), options);
+    const bytes = body instanceof Uint8Array ? body : encode(this.#client.encoding, body);
+    await this.#client.publish(this.name, topic, bytes, options);
     return undefined;
   }
 }

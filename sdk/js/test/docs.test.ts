@@ -80,6 +80,13 @@ describe("docs/javascript.md", () => {
     }
   }
 
+  it("installs the file that is built", () => {
+    const manifest = readFileSync(join(root, "sdk/js/package.json"), "utf8");
+    const { name, version } = JSON.parse(manifest) as { name: string; version: string };
+    assert.ok(page.includes(`npm install ~/${name}-${version}.tgz`), version);
+    assert.ok(page.includes("cd sdk/js\nnpm ci && npm run build && npm pack"));
+  });
+
   it("ends its workers in good order", async () => {
     assert.ok(running.length > 0);
     for (const { child, exited, said } of running) {

@@ -48,8 +48,24 @@ const example = (name: string) => readFileSync(join(root, "examples/javascript",
 
 describe("the example", () => {
   it("writes, asks for a yes and publishes", async () => {
+    // An earlier run was killed: its results will wait for the orchestrator.
+    const orchestrator = await gateway.connect("orchestrator");
+    const earlier = orchestrator.joinRoom("content-pipeline");
+    const payload = { title: "of yesterday", text: "" };
+    for (const [type, capability] of [
+      ["review", "reviewing"],
+      ["publish", "publishing"],
+    ] as const) {
+      await earlier.handoff.dispatch({ type, payload, capabilities: [capability] });
+    }
+    await orchestrator.close();
+    const other = (await gateway.connect("other")).joinRoom("content-pipeline");
+    const ended = new Seen<unknown>();
+    other.observe.on("handoff.succeeded", (event) => ended.add(event.subject));
+    await other.observe.listening();
     const workers = run("workers.mjs", example("workers.mjs"));
     await workers.lines.find((line) => line.includes("workers are ready"), "the workers");
+    await ended.count(2);
     const pipeline = run("pipeline.mjs", example("pipeline.mjs"), ["tides"]);
     assert.equal(await soon(pipeline.exited), 0, pipeline.output());
     assert.match(pipeline.output(), /published: \{ url: 'https:\/\/example.org\/tides' \}/);

@@ -1,9 +1,17 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 
-import { type Change, type GatewayEvent, type PendingApproval, SessionTaken } from "hallward";
+import {
+  type Change,
+  type GatewayEvent,
+  type HallwardAgents,
+  Malformed,
+  type PendingApproval,
+  SessionTaken,
+  Undecodable,
+} from "hallward";
 
-import { Program, Seen, agent, fresh, gate, soon, testGateway } from "./harness.js";
+import { MemoryLogger, Program, Seen, agent, fresh, gate, soon, testGateway } from "./harness.js";
 
 const gateway = await testGateway();
 
@@ -20,6 +28,91 @@ function read<T>(items: AsyncIterable<T>): Seen<T> {
     for await (const item of items) seen.add(item);
   })().catch(() => {});
   return seen;
+}
+
+describe("a message that is no JSON", () => {
+  for (const [what, bytes] of [
+    ["text", "Lunch?"],
+    ["text that is not ASCII", "Über Mittag?"],
+  ] as const) {
+    it(`${what} is an error with a type, passed over and logged`, async () => {
+      const logger = new MemoryLogger();
+      const me = await agent(gateway, "me", { logger });
+      const other = await agent(gateway, "other");
+      const name = fresh("room");
+      const room = me.joinRoom(name);
+      const caught = new Seen<unknown>();
+      const decoded = new Seen<unknown>();
+      room.inbox.onMessage(({ text, data }) => {
+        decoded.add(text && data);
+      });
+      room.inbox.onMessage((message) => {
+        try {
+          message.data;
+        } catch (error) {
+          caught.add(error);
+          assert.equal(message.text, bytes);
+        }
+      });
+      const { inbox } = other.joinRoom(name);
+      await inbox.send(me.agent, new TextEncoder().encode(bytes));
+      await inbox.send(me.agent, "behind it");
+      await decoded.find((one) => one === "behind it");
+      const [error] = await caught.count(1);
+      assert.ok(error instanceof Undecodable && error instanceof Malformed);
+      assert.match(error.message, /neither JSON nor CBOR .*`text` and `bytes`/);
+      await unacked(me, 0);
+      const line = logger.lines.find((one) => one.includes("passed over")) ?? "";
+      assert.match(line, new RegExp(`${name}/inbox \\(from ${other.agent}, packet \\d+\\)`));
+    });
+  }
+});
+
+describe("a handler that keeps failing", () => {
+  it("holds the acknowledgements of others back for so many attempts only", async () => {
+    const logger = new MemoryLogger();
+    const me = await agent(gateway, "me", { logger });
+    const name = fresh("room");
+    const room = me.joinRoom(name);
+    const seen = new Seen<number>();
+    room.inbox.onMessage(
+      ({ data }) => {
+        seen.add(data as number);
+        if (data === 1) throw new Error("never this one");
+      },
+      { maxAttempts: 2 },
+    );
+    for (const number of [1, 2, 3]) await room.inbox.send(me.agent, number);
+    await seen.count(4);
+    await unacked(me, 0);
+    assert.deepEqual([...seen.items].sort(), [1, 1, 2, 3]);
+    assert.match(logger.lines.join("\n"), /passed over after 2 attempts .*never this one/);
+    const worker = room.worker();
+    worker.task("draft", () => "done");
+    await worker.start();
+    const failed = new Seen<string>();
+    room.handoff.onResult(
+      (result) => {
+        failed.add(result.task);
+        throw new Error("nor this");
+      },
+      { maxAttempts: 1 },
+    );
+    await room.handoff.dispatch({ type: "draft", id: "lead" });
+    await failed.count(1);
+    await unacked(me, 0);
+    const line = logger.lines.find((one) => one.includes("handoff/result"));
+    assert.match(line ?? "", /of lead, packet \d+\), which is passed over after 1 attempts/);
+  });
+});
+
+/** Waits until so many messages are not acknowledged: each round trip gives handlers a turn. */
+async function unacked(me: HallwardAgents, count: number): Promise<void> {
+  const room = me.joinRoom(fresh("turn"));
+  for (let turn = 0; me.unacked !== count; turn += 1) {
+    assert.ok(turn < 1_000, `${me.unacked} messages are not acknowledged`);
+    await room.agents();
+  }
 }
 
 describe("the inbox", () => {

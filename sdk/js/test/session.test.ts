@@ -87,7 +87,7 @@ for (const protocol of ["5", "3.1.1"] as const) {
         await worker.start();
         const value = {
           text: "ä€😀",
-          n: [0, -1, 1.5, 2 ** 53 - 1, 1e300],
+          n: [0, -1, 1.5, 2 ** 53 - 1, 2 ** 60, 1e300],
           deep: { a: [null, true] },
         };
         assert.deepEqual((await here.handoff.run("echo", value)).data, value);
@@ -109,6 +109,74 @@ for (const protocol of ["5", "3.1.1"] as const) {
     });
   }
 }
+
+describe("integers beyond 2^53", () => {
+  it("arrive as they are, or are refused", async () => {
+    const ann = await agent(gateway, "a", { encoding: "cbor" });
+    const ben = await agent(gateway, "b");
+    const name = fresh("room");
+    const [here, there] = [ann.joinRoom(name), ben.joinRoom(name)];
+    for (const value of [2n ** 53n + 1n, 2n ** 64n - 1n, -(2n ** 63n)]) {
+      await here.blackboard.set("big", value);
+      assert.equal((await here.blackboard.fetch("big"))?.value, value);
+      assert.equal((await there.blackboard.fetch("big"))?.value, value);
+    }
+    const refused = { kind: "Malformed", path: "value" };
+    await assert.rejects(here.blackboard.set("big", 2n ** 64n + 5n), refused);
+    await assert.rejects(there.blackboard.set("big", 5n), refused);
+    await assert.rejects(there.inbox.send(ann.agent, 5n), { kind: "Malformed" });
+  });
+});
+
+describe("a packet that the gateway does not take", () => {
+  const small = testGateway({ env: { HALLWARD__MQTT__MAX_PACKET: "4KiB" } });
+  const refused = { kind: "TooLarge", code: 413, message: /the gateway takes no more than 4096/ };
+
+  it("is refused before it is sent, and the connection stays", async () => {
+    const me = await agent(await small, "me");
+    const statuses = new Seen<ConnectionStatus>();
+    me.onStatus((status) => statuses.add(status));
+    const room = me.joinRoom(fresh("room"));
+    const large = "ä".repeat(2_100);
+    await assert.rejects(room.blackboard.set("a", large), refused);
+    await assert.rejects(room.handoff.dispatch({ type: "a", payload: large }), refused);
+    await assert.rejects(room.tools.call("a", large), refused);
+    await assert.rejects(room.inbox.send(me.agent, new Uint8Array(4_096)), refused);
+    await assert.rejects(room.observe.emit("log", large), refused);
+    await assert.rejects(room.publish(`observe/events/${me.agent}/log`, large), refused);
+    await room.blackboard.set("a", 1);
+    assert.deepEqual(statuses.items, []);
+  });
+
+  it("is measured to the byte", async () => {
+    const me = await agent(await small, "me");
+    const room = me.joinRoom("r");
+    const topic = `rooms/r/inbox/${me.agent}/${me.agent}`;
+    // Fixed header, topic, packet id, properties.
+    const around = { plain: 3 + 2 + topic.length + 2 + 1, ttl: 3 + 2 + topic.length + 2 + 1 + 5 };
+    const bytes = (count: number) => new Uint8Array(count);
+    await room.inbox.send(me.agent, bytes(4_096 - around.plain));
+    await assert.rejects(room.inbox.send(me.agent, bytes(4_097 - around.plain)), refused);
+    await room.inbox.send(me.agent, bytes(4_096 - around.ttl), { ttl: "1h" });
+    const late = room.inbox.send(me.agent, bytes(4_097 - around.ttl), { ttl: "1h" });
+    await assert.rejects(late, refused);
+    assert.equal(me.connected, true);
+  });
+
+  it("fails the task or the call whose result it is", async () => {
+    const me = await agent(await small, "me");
+    const room = me.joinRoom(fresh("room"));
+    const worker = room.worker();
+    worker.task("long", () => "x".repeat(5_000)).task("odd", () => Number.NaN);
+    worker.tool("long", {}, () => "x".repeat(5_000)).tool("odd", {}, () => Number.NaN);
+    await worker.start();
+    for (const name of ["long", "odd"]) {
+      await assert.rejects(room.handoff.run(name), { kind: "TaskFailed" });
+      await room.tools.available(name);
+      await assert.rejects(room.tools.call(name), { kind: "ToolError" });
+    }
+  });
+});
 
 describe("a connection that breaks", () => {
   it("is made again, with its session", async () => {

@@ -7,7 +7,7 @@ import { Conflict, HallwardError, type wire } from "hallward";
 // What is not public is taken from the built modules.
 const built = (path: string) => import(new URL(`../../dist/${path}.js`, import.meta.url).href);
 const { decodeCbor, encodeCbor } = await built("wire/cbor");
-const { decode } = await built("wire/codec");
+const { decode, encode } = await built("wire/codec");
 const { Channel } = await built("util/channel");
 const { Deque } = await built("util/deque");
 const { toMs } = await built("util/duration");
@@ -84,11 +84,109 @@ describe("CBOR", () => {
     }
   });
 
+  it("reads integers that no number holds as BigInts, and others as numbers", () => {
+    const read = (hex: string) => decode(new Uint8Array(Buffer.from(hex, "hex")));
+    assert.equal(read("811b001fffffffffffff")[0], 2 ** 53 - 1);
+    assert.equal(read("811b0020000000000001")[0], 2n ** 53n + 1n);
+    assert.equal(read("811bffffffffffffffff")[0], 2n ** 64n - 1n);
+    assert.equal(read("813bffffffffffffffff")[0], -(2n ** 64n));
+    assert.equal(read("c249010000000000000005"), 2n ** 64n + 5n);
+    assert.equal(read("c349010000000000000000"), -(2n ** 64n) - 1n);
+    assert.equal(read("c25f4101420000ff"), 65_536);
+    assert.equal(read("c240"), 0);
+    for (const hex of ["c201", "c34261", "c48201196ab3"]) {
+      assert.throws(() => read(hex), { kind: "Malformed" }, hex);
+    }
+  });
+
+  it("writes BigInts as the integers that they are, and no others", () => {
+    const hex = (value: unknown) => Buffer.from(encode("cbor", value)).toString("hex");
+    assert.deepEqual([hex(5n), hex(-1n)], ["05", "20"]);
+    assert.equal(hex(2n ** 53n + 1n), "1b0020000000000001");
+    assert.equal(hex(2n ** 64n - 1n), "1bffffffffffffffff");
+    assert.equal(hex(-(2n ** 64n)), "3bffffffffffffffff");
+    for (const value of [2n ** 64n, 2n ** 64n + 5n, -(2n ** 64n) - 1n]) {
+      const refused = { kind: "Malformed", code: 400, path: "a[0]" };
+      assert.throws(() => encode("cbor", { a: [value] }), refused);
+      assert.throws(() => encodeCbor(value), TypeError);
+    }
+  });
+
   it("writes what JSON.stringify writes, and keeps every property's name", () => {
-    const value = { at: new Date(0), none: undefined, nan: Number.NaN, list: [undefined] };
+    const value = { at: new Date(0), none: undefined, list: [undefined] };
     assert.deepEqual(decodeCbor(encodeCbor(value)), JSON.parse(JSON.stringify(value)));
     const odd = JSON.parse('{"__proto__":{"x":1}}') as unknown;
     assert.equal(JSON.stringify(decodeCbor(encodeCbor(odd))), '{"__proto__":{"x":1}}');
+  });
+});
+
+describe("JSON", () => {
+  const text = (value: unknown) => encode("json", value) as string;
+  const read = (json: string) => decode(new TextEncoder().encode(json));
+
+  it("is read without another number in silence", () => {
+    const json = '{"a":[9007199254740993,-18446744073709551621,9007199254740991],"b":1.5e300}';
+    assert.deepEqual(read(json), {
+      a: [9007199254740993n, -18446744073709551621n, 9007199254740991],
+      b: 1.5e300,
+    });
+    const text = '{"t":"9007199254740993","f":9007199254740993.0,"x\\"9007199254740993":1}';
+    assert.deepEqual(read(text), JSON.parse(text));
+    assert.deepEqual(read(`["${"\\\\1".repeat(2_000_000)}",9007199254740993]`)[1], 2n ** 53n + 1n);
+    assert.throws(() => read("{9007199254740993:1}"), { kind: "Malformed" });
+  });
+
+  it("has numbers beyond 2^53 as floats, which come back as they were", () => {
+    const value = [2 ** 53, -(2 ** 60), 1e20, 1e300, 2 ** 53 - 1, { a: "2" }];
+    assert.equal(text(value.slice(0, 2)), "[9.007199254740992e+15,-1.152921504606847e+18]");
+    assert.deepEqual(read(text(value)), value);
+  });
+
+  it("takes no BigInt, and says what to do", () => {
+    const refused = { kind: "Malformed", path: "a[1]", message: /encoding "cbor"/ };
+    assert.throws(() => text({ a: [1, 5n] }), refused);
+  });
+});
+
+describe("values", () => {
+  it("that would arrive as others are refused, with their path", () => {
+    const self: unknown[] = [];
+    self.push(self);
+    let deep: unknown = 1;
+    for (let level = 0; level < 100_000; level += 1) deep = [deep];
+    const wrong: [unknown, string | undefined][] = [
+      [{ "a/b": [0, { c: Number.NaN }] }, "a/b[1].c"],
+      [[Number.POSITIVE_INFINITY], "[0]"],
+      [{ a: new Uint8Array(2) }, "a"],
+      [{ a: Buffer.from("ab") }, "a"],
+      [{ a: new Map([[1, 2]]) }, "a"],
+      [{ a: () => 1 }, "a"],
+      [[Symbol("x")], "[0]"],
+      [self, undefined],
+      [deep, undefined],
+    ];
+    for (const encoding of ["json", "cbor"]) {
+      for (const [value, path] of wrong) {
+        const refused = path === undefined ? { kind: "Malformed" } : { kind: "Malformed", path };
+        assert.throws(() => encode(encoding, value), refused);
+      }
+    }
+    const levels = (count: number) => JSON.parse("[".repeat(count) + "]".repeat(count)) as unknown;
+    assert.equal((encode("json", levels(1_500)) as string).length, 3_000);
+    assert.equal((encode("cbor", levels(127)) as Uint8Array).length, 127);
+    assert.throws(() => encode("cbor", levels(128)), {
+      kind: "Malformed",
+      message: /127 levels .*…/,
+    });
+    assert.throws(() => encode("cbor", ["\ud800"]), { kind: "Malformed", path: "[0]" });
+    assert.equal(encode("json", ["\ud800"]), '["\\ud800"]');
+  });
+
+  it("that nest deeply are read, or are an error that has a type", () => {
+    assert.throws(() => decode(new Uint8Array(1_000_000).fill(0x81)), { kind: "Malformed" });
+    let deep = decode(new Uint8Array([...new Uint8Array(1_500).fill(0x81), 5]));
+    while (Array.isArray(deep)) [deep] = deep;
+    assert.equal(deep, 5);
   });
 });
 

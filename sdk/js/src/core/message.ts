@@ -30,6 +30,7 @@ export class Message {
   readonly payload: Uint8Array;
   readonly trace: TraceContext;
   readonly #receipt: Receipt | undefined;
+  readonly #delivery: Delivery;
   #body: { value: unknown } | undefined;
 
   constructor(address: Address, delivery: Delivery, receipt: Receipt | undefined) {
@@ -38,14 +39,35 @@ export class Message {
     this.rest = address.rest;
     this.payload = delivery.payload;
     this.#receipt = receipt;
+    this.#delivery = delivery;
     const { traceparent, tracestate } = delivery.userProperties;
     this.trace = { traceparent, tracestate };
   }
 
-  /** The body, decoded. Throws a `SyntaxError` if it is neither JSON nor CBOR. */
+  /** The body, decoded. Throws `Undecodable` if it is neither JSON nor CBOR. */
   body<T>(): T {
     this.#body ??= { value: decode(this.payload) };
     return this.#body.value as T;
+  }
+
+  /** What and whose it is, in the words of the log. */
+  describe(): string {
+    const { packetId, userProperties } = this.#delivery;
+    const isInbox = this.kind === "inbox";
+    const from = isInbox ? this.rest[1] : userProperties.from;
+    const id = isInbox ? undefined : this.#id();
+    const more = [from && `from ${from}`, id && `of ${id}`, `packet ${packetId}`].filter(Boolean);
+    return `the message on ${this.room}/${this.kind} (${more.join(", ")})`;
+  }
+
+  /** What it is about. */
+  #id(): string | undefined {
+    try {
+      const { task, group, call, id } = this.body<Record<string, string | undefined>>();
+      return task ?? group ?? call ?? id;
+    } catch {
+      return undefined;
+    }
   }
 
   /** Its handler is done: it may be acknowledged. */

@@ -109,6 +109,8 @@ export class Connection {
   readonly sessionPresent: boolean;
   /** How many publishes the gateway takes before it has acknowledged one. */
   readonly publishWindow: number;
+  /** The largest packet that the gateway takes; it says so in MQTT 5 only. */
+  readonly maximumPacketSize: number;
   readonly #v5: boolean;
   #gathering = false;
 
@@ -117,6 +119,7 @@ export class Connection {
     this.#internals = client as unknown as Internals;
     this.#v5 = v5;
     this.sessionPresent = connack.sessionPresent;
+    this.maximumPacketSize = connack.properties?.maximumPacketSize ?? Number.POSITIVE_INFINITY;
     this.publishWindow = connack.properties?.receiveMaximum ?? (v5 ? 65_535 : 1_024);
   }
 
@@ -248,7 +251,35 @@ export interface PublishProperties {
 
 interface Connack {
   sessionPresent: boolean;
-  properties?: { receiveMaximum?: number };
+  properties?: { receiveMaximum?: number; maximumPacketSize?: number };
+}
+
+/** How many bytes the packet of a publish with QoS 1 has in MQTT 5. */
+export function packetSize(message: Publish): number {
+  const { topic, payload, properties = {} } = message;
+  const { userProperties = {}, contentType, messageExpiryInterval } = properties;
+  let inner = 0;
+  for (const [name, value] of Object.entries(userProperties)) {
+    inner += 5 + bytesOf(name) + bytesOf(value);
+  }
+  if (contentType !== undefined) inner += 3 + bytesOf(contentType);
+  if (messageExpiryInterval !== undefined) inner += 5;
+  const rest = 2 + bytesOf(topic) + 2 + lengthOf(inner) + inner + bytesOf(payload);
+  return 1 + lengthOf(rest) + rest;
+}
+
+const UTF_8 = new TextEncoder();
+
+function bytesOf(text: Bytes): number {
+  if (typeof text !== "string") return text.length;
+  return typeof Buffer === "undefined" ? UTF_8.encode(text).length : Buffer.byteLength(text);
+}
+
+/** How many bytes MQTT writes a length in. */
+function lengthOf(count: number): number {
+  if (count < 0x80) return 1;
+  if (count < 0x4000) return 2;
+  return count < 0x20_0000 ? 3 : 4;
 }
 
 function clientOptions(options: ConnectionOptions): IClientOptions {

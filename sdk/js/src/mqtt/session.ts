@@ -6,7 +6,15 @@
  * good by `close()`, or when another program takes its name.
  */
 
-import { Closed, Disconnected, HallwardError, Overflow, SessionTaken } from "../errors.js";
+import {
+  Closed,
+  Disconnected,
+  HallwardError,
+  Overflow,
+  SessionTaken,
+  type TooLarge,
+  refusal,
+} from "../errors.js";
 import { Deferred, after, within } from "../util/deferred.js";
 import { Deque } from "../util/deque.js";
 import type { Logger } from "../util/logger.js";
@@ -19,6 +27,7 @@ import {
   NegativeAck,
   type Publish,
   type Qos,
+  packetSize,
 } from "./connection.js";
 import { Relief } from "./relief.js";
 
@@ -69,6 +78,8 @@ export class Session {
   readonly #subscriptions = new Map<string, Subscription>();
   readonly #stale = new Set<string>();
   #connection: Connection | undefined;
+  /** As the gateway said last. */
+  #maximumPacketSize = Number.POSITIVE_INFINITY;
   #end: HallwardError | undefined;
   #closing = false;
   #subscribing = false;
@@ -138,6 +149,7 @@ export class Session {
     }
     current = connection;
     this.#connection = connection;
+    this.#maximumPacketSize = connection.maximumPacketSize;
     const resumed = connection.sessionPresent;
     if (!resumed) for (const sub of this.#subscriptions.values()) renew(sub);
     this.#acks.connected((packetId) => connection.acknowledge(packetId), resumed);
@@ -202,10 +214,15 @@ export class Session {
     });
   }
 
-  /** `done` is called once it is acknowledged, or will never be. */
+  /**
+   * `done` is called once it is acknowledged, or will never be. Throws `TooLarge` at what the
+   * gateway would close the connection for.
+   */
   publish(message: Publish, done: (error?: unknown) => void): Outgoing {
     const limit = this.#options.maxQueued;
     if (this.#end) throw this.#end;
+    const tooLarge = this.#tooLarge(message);
+    if (tooLarge) throw tooLarge;
     if (this.#queue.length >= limit) throw new Overflow("too much waits to be published", limit);
     const outgoing = { ...message, done, isSettled: false };
     this.#queue.push(outgoing);
@@ -226,6 +243,13 @@ export class Session {
     while (this.#flying.size < connection.publishWindow) {
       const outgoing = this.#queue.shift();
       if (!outgoing) return;
+      // The gateway may have been given another limit since it was queued.
+      const tooLarge = this.#tooLarge(outgoing);
+      if (tooLarge) {
+        settle(outgoing, tooLarge);
+        this.#idling();
+        continue;
+      }
       this.#flying.add(outgoing);
       connection.publish(outgoing, (error) => {
         // A connection that was given up has nothing to say any more: it is sent on the next.
@@ -236,6 +260,15 @@ export class Session {
         this.#idling();
       });
     }
+  }
+
+  #tooLarge(message: Publish): TooLarge | undefined {
+    const limit = this.#maximumPacketSize;
+    if (limit === Number.POSITIVE_INFINITY) return undefined;
+    const size = packetSize(message);
+    if (size <= limit) return undefined;
+    const reason = `a packet of ${size} bytes: the gateway takes no more than ${limit}`;
+    return refusal({ command: message.topic, status: "rejected", code: 413, reason });
   }
 
   #idling(): void {

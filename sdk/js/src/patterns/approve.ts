@@ -2,6 +2,7 @@
 
 import type { CallOptions, Client, Message } from "../client.js";
 import { messageOf } from "../errors.js";
+import { checkFunction, checkObject, checkOptions, fieldsOf } from "../util/checks.js";
 import { Deferred, within } from "../util/deferred.js";
 import { type Duration, optionalMs } from "../util/duration.js";
 import { checkName, randomId } from "../util/names.js";
@@ -94,6 +95,22 @@ export class PendingApproval<T = any> {
 export type ApprovalChange =
   { id: string; pending: PendingApproval } | { id: string; pending: undefined };
 
+const SPEC = fieldsOf<ApprovalSpec & { signal: unknown }>({
+  action: true,
+  content: true,
+  id: true,
+  approvers: true,
+  quorum: true,
+  timeout: true,
+  onTimeout: true,
+  escalateTo: true,
+  urgency: true,
+  correlationId: true,
+  traceparent: true,
+  tracestate: true,
+  signal: true,
+});
+
 export class Approve {
   readonly #client: Client;
   readonly #room: string;
@@ -118,6 +135,8 @@ export class Approve {
     spec: ApprovalSpec & { signal?: AbortSignal | undefined },
     options: CallOptions = {},
   ): Promise<Approval<T>> {
+    checkObject("a request", spec);
+    checkOptions("a request", spec, SPEC);
     const { signal = options.signal, timeout, traceparent, tracestate, ...same } = spec;
     const id = checkName("approval id", spec.id ?? randomId());
     const trace = traceOf({ traceparent, tracestate });
@@ -178,6 +197,7 @@ export class Approve {
 
   /** Calls the handler with each request that waits for somebody. */
   onRequest(handler: (request: PendingApproval) => unknown): () => void {
+    checkFunction("a handler", handler);
     const stop = this.#changes.on(
       ({ pending }) => (pending ? handler(pending) : undefined),
       ({ pending }) => pending?.message ?? {},

@@ -2,9 +2,10 @@
 
 import type { CallOptions, Client } from "../client.js";
 import { Conflict } from "../errors.js";
+import { checkFunction, checkOptions, checkText, fieldsOf } from "../util/checks.js";
 import { Deferred, within } from "../util/deferred.js";
 import { type Duration, optionalMs } from "../util/duration.js";
-import { checkKey, checkName } from "../util/names.js";
+import { checkKey, checkName, malformed } from "../util/names.js";
 import type * as wire from "../wire/types.js";
 import { Live } from "./live.js";
 import { Lock } from "./lock.js";
@@ -54,6 +55,23 @@ export interface LockOptions extends CallOptions {
   renew?: boolean;
 }
 
+const SET = fieldsOf<SetOptions>({
+  id: true,
+  ifVersion: true,
+  fence: true,
+  ttl: true,
+  merge: true,
+  timeout: true,
+  signal: true,
+});
+const LOCK = fieldsOf<LockOptions>({
+  ttl: true,
+  wait: true,
+  renew: true,
+  timeout: true,
+  signal: true,
+});
+
 export class Blackboard {
   readonly #client: Client;
   readonly #room: string;
@@ -91,6 +109,7 @@ export class Blackboard {
   }
 
   async set(key: string, value: unknown, options: SetOptions = {}): Promise<Written> {
+    checkOptions("what a key is set with", options, SET);
     const { ttl, merge, ifVersion, id } = options;
     const body = { value: value ?? null, ifVersion, merge, ttlMs: optionalMs(ttl), id };
     return this.#write(`blackboard/set/${this.#client.agent}/${checkKey(key)}`, body, options);
@@ -124,6 +143,7 @@ export class Blackboard {
     operations: Operation[],
     options: Omit<WriteOptions, "ifVersion"> = {},
   ): Promise<{ revision: number; versions: wire.Written[] }> {
+    if (!Array.isArray(operations)) throw malformed("the operations are an array");
     const ops = operations.map((operation) => {
       const { ttl, ...same } = operation as Operation & { ttl?: Duration };
       return { ...same, ttlMs: optionalMs(ttl) };
@@ -193,6 +213,8 @@ export class Blackboard {
 
   /** Calls the handler with each change from now on, of this key and those below it. */
   onChange<T = any>(prefix: string, handler: (change: Change<T>) => unknown): () => void {
+    checkText("prefix", prefix);
+    checkFunction("a handler", handler);
     void this.#load();
     return this.#changes.on((change) => {
       return isBelow(change.key, prefix) ? handler(change as Change<T>) : undefined;
@@ -201,6 +223,7 @@ export class Blackboard {
 
   /** Takes a lock, and renews it until it is released. */
   async lock(name: string, options: LockOptions = {}): Promise<Lock> {
+    checkOptions("what a lock is taken with", options, LOCK);
     const { ttl, wait, renew } = options;
     const topic = `${this.#client.agent}/${checkName("lock", name)}`;
     const ttlMs = optionalMs(ttl);

@@ -2,13 +2,17 @@
  * The handlers and iterators of one kind of mail: who gets it, and when it is acknowledged.
  *
  * Handlers run at the same time. A message is acknowledged when all of them are done with it; one
- * that throws is reported and called again after a pause that doubles, and until it succeeds the
- * message stays unacknowledged: if the program dies, it comes again.
+ * that throws is reported and called again after a pause that doubles, and meanwhile the message
+ * stays unacknowledged: if the program dies, it comes again. As acknowledgements leave in order,
+ * that has an end: after so many times, or where no other time can help, the message is passed
+ * over.
  */
 
 import type { Client, Message } from "../client.js";
+import { Undecodable } from "../errors.js";
 import { onAbort } from "../util/abort.js";
 import { Channel } from "../util/channel.js";
+import { checkCount, checkFunction, checkOptions, fieldsOf } from "../util/checks.js";
 import { sleep } from "../util/deferred.js";
 import { Deque } from "../util/deque.js";
 import { inTrace } from "../util/trace.js";
@@ -18,12 +22,20 @@ export type Handler<T> = (item: T) => unknown;
 export interface HandlerOptions {
   /** How many may run at the same time; with 1 they run in the order of arrival. Default 16. */
   concurrency?: number;
+  /**
+   * How often a handler that throws is called for one message, with pauses from one second to one
+   * minute; then the message is passed over, and the log says so. 20 if not said: a quarter of an
+   * hour.
+   */
+  maxAttempts?: number;
 }
 
 /** Bounded by the window of unacknowledged messages already; this is only a second look. */
 const MAX_WAITING = 65_536;
+const OPTIONS = fieldsOf<HandlerOptions>({ concurrency: true, maxAttempts: true });
 const FIRST_RETRY_MS = 1_000;
 const LONGEST_RETRY_MS = 60_000;
+const MAX_ATTEMPTS = 20;
 
 interface Item<T> {
   value: T;
@@ -60,7 +72,14 @@ export class Handlers<T> {
   }
 
   add(handler: Handler<T>, options: HandlerOptions = {}): () => void {
-    const limit = Math.max(1, options.concurrency ?? 16);
+    checkFunction("a handler", handler);
+    checkOptions("what a handler is called with", options, OPTIONS);
+    checkCount("concurrency", options.concurrency);
+    if (options.maxAttempts !== Number.POSITIVE_INFINITY) {
+      checkCount("maxAttempts", options.maxAttempts);
+    }
+    const limit = options.concurrency ?? 16;
+    const attempts = options.maxAttempts ?? MAX_ATTEMPTS;
     const waiting = new Deque<Item<T>>();
     let running = 0;
     const next = (): void => {
@@ -68,7 +87,7 @@ export class Handlers<T> {
         const item = waiting.shift();
         if (!item) return;
         running += 1;
-        void this.#run(handler, item).finally(() => {
+        void this.#run(handler, item, attempts).finally(() => {
           running -= 1;
           next();
         });
@@ -122,21 +141,33 @@ export class Handlers<T> {
     else this.#client.park(item.message);
   }
 
-  async #run(handler: Handler<T>, item: Item<T>): Promise<void> {
-    const { over } = this.#client;
-    for (let wait = FIRST_RETRY_MS; !over.aborted; wait = Math.min(wait * 2, LONGEST_RETRY_MS)) {
+  async #run(handler: Handler<T>, item: Item<T>, attempts: number): Promise<void> {
+    const { over, logger } = this.#client;
+    let wait = FIRST_RETRY_MS;
+    for (let count = 1; !over.aborted; count += 1, wait = Math.min(wait * 2, LONGEST_RETRY_MS)) {
       try {
         await inTrace(item.message.trace, async () => handler(item.value));
         done(item);
         return;
       } catch (error) {
         if (over.aborted) return;
-        const what = `a handler of ${this.#room}/${this.#kind} failed`;
-        this.#client.logger.error(`${what}; it is called again in ${wait} ms`, error);
+        const what = `a handler failed at ${item.message.describe()}`;
+        if (isHopeless(error) || count >= attempts) {
+          logger.error(`${what}, which is passed over after ${count} attempts`, error);
+          done(item);
+          return;
+        }
+        logger.error(`${what}; it is called again in ${wait} ms`, error);
       }
       await sleep(wait, over);
     }
   }
+}
+
+/** A body that cannot be decoded is the same the next time. */
+function isHopeless(error: unknown): boolean {
+  const { cause } = (error ?? {}) as { cause?: unknown };
+  return error instanceof Undecodable || cause instanceof Undecodable;
 }
 
 function done<T>(item: Item<T>): void {

@@ -5,7 +5,8 @@
  */
 
 import type { CallOptions, Client, Message } from "../client.js";
-import { type Duration, toMs } from "../util/duration.js";
+import { checkFunction, checkObject, checkOptions, fieldsOf } from "../util/checks.js";
+import { type Duration, optionalMs, toMs } from "../util/duration.js";
 import { RecentMap, defined } from "../util/objects.js";
 import { checkName, randomId } from "../util/names.js";
 import { type TraceContext, traceOf } from "../util/trace.js";
@@ -57,6 +58,30 @@ export interface TaskFilter {
   newestFirst?: boolean;
 }
 
+const TASK = fieldsOf<TaskSpec>({
+  type: true,
+  payload: true,
+  id: true,
+  capabilities: true,
+  anyOf: true,
+  priority: true,
+  notBefore: true,
+  ttl: true,
+  lease: true,
+  maxAttempts: true,
+  maxDeliveries: true,
+  backoff: true,
+  affinity: true,
+  requireOnline: true,
+  correlationId: true,
+  dependsOn: true,
+  parent: true,
+  group: true,
+  groupSize: true,
+  traceparent: true,
+  tracestate: true,
+});
+
 export class Handoff {
   readonly #client: Client;
   readonly #room: string;
@@ -87,6 +112,8 @@ export class Handoff {
     task: TaskSpec<P>,
     options: CallOptions = {},
   ): Promise<TaskHandle<R>> {
+    checkObject("a task", task);
+    checkOptions("a task", task, TASK);
     const id = checkName("task id", task.id ?? randomId());
     const handle = this.task<R>(id, task.id !== undefined);
     const retry = task.requireOnline !== true;
@@ -113,6 +140,7 @@ export class Handoff {
     third: Omit<TaskSpec<P>, "type" | "payload"> & CallOptions = {},
   ): Promise<TaskResult<R>> {
     const [task, { timeout, signal }] = taskAndOptions<P>(what, second, third);
+    optionalMs(timeout);
     const handle = await this.dispatch<R, P>(task, { signal });
     return handle.result(defined({ timeout, signal }));
   }
@@ -122,12 +150,14 @@ export class Handoff {
     task: TaskSpec<P>,
     options: CallOptions = {},
   ): AsyncGenerator<TaskResult<R> | Question, void> {
+    optionalMs(options.timeout);
     const handle = await this.dispatch<R, P>(task, { signal: options.signal });
     yield* handle.stream(options);
   }
 
   /** A handle for a task that was dispatched before, perhaps by an earlier run of this program. */
   task<R = unknown>(id: string, known = true): TaskHandle<R> {
+    checkName("task id", id);
     void this.#listen();
     const found = this.#tasks.get(id);
     if (found) return found as TaskHandle<R>;
@@ -141,6 +171,7 @@ export class Handoff {
 
   /** Tasks that are gathered into one result. */
   group(name: string): GroupHandle {
+    checkName("group", name);
     void this.#listen();
     const found = this.#groups.get(name);
     if (found) return found;
@@ -156,6 +187,7 @@ export class Handoff {
    * the handler is called again later.
    */
   onResult<R = any>(handler: Handler<TaskResult<R>>, options: HandlerOptions = {}): () => void {
+    checkFunction("a handler", handler);
     void this.#listen();
     return this.#results.add(handler as Handler<TaskResult<unknown>>, options);
   }
@@ -169,12 +201,14 @@ export class Handoff {
   }
 
   onGroupResult(handler: Handler<wire.GroupResult>, options: HandlerOptions = {}): () => void {
+    checkFunction("a handler", handler);
     void this.#listen();
     return this.#gathered.add(handler, options);
   }
 
   /** Calls the handler with each question of a worker; what it returns is the answer. */
   onQuestion(answer: (question: Question) => unknown, options: HandlerOptions = {}): () => void {
+    checkFunction("a handler", answer);
     void this.#listen();
     return this.#asked.add(async (question) => {
       const said = await answer(question);

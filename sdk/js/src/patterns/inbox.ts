@@ -1,6 +1,8 @@
 /** Inbox: a message from one agent to another, of any bytes. */
 
 import type { CallOptions, Client, Message } from "../client.js";
+import { Undecodable } from "../errors.js";
+import { checkOptions, fieldsOf } from "../util/checks.js";
 import { type Duration, toMs } from "../util/duration.js";
 import { checkName } from "../util/names.js";
 import { decode, encode } from "../wire/codec.js";
@@ -18,9 +20,17 @@ export class InboxMessage {
     this.bytes = message.payload;
   }
 
-  /** Decoded from JSON or CBOR. Throws a `SyntaxError` if it is neither: see `bytes`. */
+  /**
+   * Decoded from JSON or CBOR. Throws `Undecodable` if it is neither: see `text` and `bytes`. A
+   * handler that throws that is not called again for this message.
+   */
   get data(): any {
-    return decode(this.bytes);
+    try {
+      return decode(this.bytes);
+    } catch (error) {
+      const { reason, cause } = error as Undecodable;
+      throw new Undecodable(`${reason}: \`text\` and \`bytes\` have it as it came`, cause);
+    }
   }
 
   get text(): string {
@@ -32,6 +42,8 @@ export class InboxMessage {
     this.#message.done();
   }
 }
+
+const SEND = fieldsOf<CallOptions & { ttl: Duration }>({ ttl: true, timeout: true, signal: true });
 
 export class Inbox {
   readonly #client: Client;
@@ -54,6 +66,7 @@ export class Inbox {
     data: unknown,
     options: CallOptions & { ttl?: Duration } = {},
   ): Promise<void> {
+    checkOptions("what a message is sent with", options, SEND);
     const { ttl } = options;
     const body = data instanceof Uint8Array ? data : encode("json", data);
     const properties = ttl === undefined ? undefined : { messageExpiryInterval: seconds(ttl) };

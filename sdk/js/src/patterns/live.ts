@@ -7,6 +7,7 @@
 import type { Client } from "../client.js";
 import { onAbort } from "../util/abort.js";
 import { Channel } from "../util/channel.js";
+import { checkFunction } from "../util/checks.js";
 import { inTrace, type TraceContext } from "../util/trace.js";
 
 const MAX_WAITING = 1_000;
@@ -32,6 +33,7 @@ export class Live<T> {
 
   /** Calls a handler of the user's with each item from now on. */
   on(handler: (item: T) => unknown, trace?: (item: T) => TraceContext): () => void {
+    checkFunction("a handler", handler);
     return this.listen((item) => this.call(handler, item, trace?.(item)));
   }
 

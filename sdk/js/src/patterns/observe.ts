@@ -2,8 +2,9 @@
 
 import type { CallOptions, Client, Message } from "../client.js";
 import { Gap } from "../errors.js";
+import { checkFunction, checkOptions, fieldsOf } from "../util/checks.js";
 import { type Moment, toUnixMs } from "../util/duration.js";
-import { checkName } from "../util/names.js";
+import { checkName, malformed, shown } from "../util/names.js";
 import { RecentMap, defined } from "../util/objects.js";
 import { encode } from "../wire/codec.js";
 import type * as wire from "../wire/types.js";
@@ -50,6 +51,8 @@ export interface EventsOptions {
   onLive?: () => void;
 }
 
+const QUERY = fieldsOf<EventsQuery>({ fromSeq: true, since: true, category: true });
+const EVENTS = fieldsOf<EventsOptions>({ signal: true, limit: true, onLive: true });
 const PAGE = 1_000;
 /** Stands among live events for a new connection. No agent can have this name. */
 const RECONNECTED: Observed = { source: "", category: "", payload: undefined };
@@ -86,6 +89,7 @@ export class Observe {
    */
   on(pattern: string, handler: (event: Observed) => unknown): () => void {
     const { filter, matches } = parse(pattern);
+    checkFunction("a handler", handler);
     void this.#subscribe(filter).catch(() => {});
     return this.#live.on(
       (event) => (matches(event) ? handler(event) : undefined),
@@ -127,6 +131,7 @@ export class Observe {
     query: EventsQuery & { until?: Moment } = {},
     options: CallOptions = {},
   ): AsyncGenerator<GatewayEvent, void> {
+    checkOptions("the query of a replay", query, [...QUERY, "until"]);
     const { until } = query;
     yield* this.#past(query, until === undefined ? undefined : toUnixMs(until), options, () => {});
   }
@@ -139,6 +144,8 @@ export class Observe {
     query: EventsQuery = {},
     options: EventsOptions = {},
   ): AsyncGenerator<GatewayEvent, void> {
+    checkOptions("the query of events", query, QUERY);
+    checkOptions("what events are read with", options, EVENTS);
     const { signal, limit = 10_000, onLive } = options;
     const live = this.#live.iterate({ signal, limit });
     const stop = this.#client.onStatus((status) => {
@@ -269,7 +276,9 @@ interface Pattern {
 
 function parse(pattern: string): Pattern {
   if (pattern === "*") return { filter: "+/+", matches: () => true };
-  const [source, category] = pattern.split("/") as [string, string | undefined];
+  if (typeof pattern !== "string") throw malformed(`pattern ${shown(pattern)} is no text`);
+  const [source, category, ...more] = pattern.split("/") as [string, string | undefined];
+  if (more.length > 0) throw malformed(`pattern ${shown(pattern)}: more than two levels`);
   if (category !== undefined) {
     const all = category === "*";
     return {
@@ -278,6 +287,7 @@ function parse(pattern: string): Pattern {
     };
   }
   const [name, kind] = pattern.split(".", 2) as [string, string | undefined];
+  checkName("category", name);
   if (kind !== undefined) {
     return { filter: `gateway/${name}`, matches: (event) => event.what === pattern };
   }

@@ -3,6 +3,7 @@
 import type { CallOptions, Client } from "../client.js";
 import type * as wire from "../wire/types.js";
 import { encode } from "../wire/codec.js";
+import { checkFunction, checkOptions, fieldsOf } from "../util/checks.js";
 import { defined } from "../util/objects.js";
 import { Live } from "./live.js";
 
@@ -20,6 +21,17 @@ export type PresenceChange =
   | { room: string; agent: string; presence: wire.Presence }
   | { room: string; agent: string; presence: undefined };
 
+const ANNOUNCEMENT = fieldsOf<Announcement>({
+  capabilities: true,
+  capacity: true,
+  encoding: true,
+  load: true,
+  maxBytes: true,
+  metadata: true,
+  name: true,
+  role: true,
+  status: true,
+});
 const PAGE = 1_000;
 
 export class Presence {
@@ -45,6 +57,7 @@ export class Presence {
 
   /** Says more of this agent than its connection does; what was said before stays. */
   async announce(announcement: Announcement, options: CallOptions = {}): Promise<void> {
+    checkOptions("an announcement", announcement, ANNOUNCEMENT);
     this.#announced = defined({ ...this.#announced, ...announcement });
     await this.#client.query(
       this.#room,
@@ -107,6 +120,7 @@ export class Presence {
   }
 
   onChange(handler: (change: PresenceChange) => unknown): () => void {
+    checkFunction("a handler", handler);
     void this.#watch().catch(() => {});
     return this.#changes.on(handler);
   }

@@ -4,9 +4,10 @@ import type { CallOptions, Client, Message } from "../client.js";
 import { NotFound, ToolError } from "../errors.js";
 import { Channel } from "../util/channel.js";
 import { onAbort } from "../util/abort.js";
+import { checkFunction, checkOptions, fieldsOf } from "../util/checks.js";
 import { Deferred, within } from "../util/deferred.js";
 import { type Duration, optionalMs } from "../util/duration.js";
-import { checkName, randomId } from "../util/names.js";
+import { checkName, malformed, randomId, shown } from "../util/names.js";
 import { RecentMap } from "../util/objects.js";
 import { type TraceContext, traceOf } from "../util/trace.js";
 import type * as wire from "../wire/types.js";
@@ -36,6 +37,18 @@ interface Waiting {
   answer: ((question: ToolQuestion) => unknown) | undefined;
 }
 
+const CALL = fieldsOf<ToolCallOptions>({
+  id: true,
+  within: true,
+  cancel: true,
+  correlationId: true,
+  onPart: true,
+  onQuestion: true,
+  timeout: true,
+  signal: true,
+  traceparent: true,
+  tracestate: true,
+});
 const MAX_PARTS = 1_000;
 
 export class Tools {
@@ -60,8 +73,12 @@ export class Tools {
    * at once if nobody provides the tool now, `Invalid` if the arguments do not fit its schema.
    */
   async call<R = any>(tool: string, args: unknown = {}, options: ToolCallOptions = {}): Promise<R> {
+    checkOptions("what a tool is called with", options, CALL);
+    if (options.onPart !== undefined) checkFunction("onPart", options.onPart);
+    if (options.onQuestion !== undefined) checkFunction("onQuestion", options.onQuestion);
     const { signal, cancel, onPart, onQuestion, traceparent, tracestate } = options;
     const id = checkName("call id", options.id ?? randomId());
+    checkName("tool", tool);
     const call = `${this.#client.agent}/${id}`;
     const body = {
       id,
@@ -80,7 +97,7 @@ export class Tools {
     this.#client.offer(this.#room, "tools/result");
     const ended = new AbortController();
     try {
-      const topic = `tools/call/${this.#client.agent}/${checkName("tool", tool)}`;
+      const topic = `tools/call/${this.#client.agent}/${tool}`;
       await this.#client.command(this.#room, topic, body, { ...options, retry: false });
       if (options.id !== undefined) void this.#look(call, waiting.final, ended.signal);
       const { over } = this.#client;
@@ -131,6 +148,7 @@ export class Tools {
 
   /** A call as it stands: `{caller}/{id}`, or the id of one of your own. */
   get(call: string, options: CallOptions & { arguments?: boolean } = {}): Promise<wire.CallView> {
+    if (typeof call !== "string") throw malformed(`call ${shown(call)} is no text`);
     const whole = call.includes("/") ? call : `${this.#client.agent}/${call}`;
     const body = { call: whole, arguments: options.arguments };
     return this.#client.query(this.#room, `tools/get/${this.#client.agent}`, body, options);
@@ -138,6 +156,7 @@ export class Tools {
 
   /** What answers providers' questions about calls that have no `onQuestion` of their own. */
   onQuestion(answer: (question: ToolQuestion) => unknown): () => void {
+    checkFunction("a handler", answer);
     this.#answer = answer;
     return () => {
       if (this.#answer === answer) this.#answer = undefined;

@@ -25,21 +25,28 @@ export function randomId(): string {
 
 /** Gives the name back, or throws `Malformed` that says what it should be. */
 export function checkName(what: string, name: string): string {
-  if (!NAME.test(name)) {
-    throw malformed(`${what} ${JSON.stringify(name)} is no name: 1 to 64 of A-Z a-z 0-9 _ . -`);
+  if (typeof name !== "string" || !NAME.test(name)) {
+    throw malformed(`${what} ${shown(name)} is no name: 1 to 64 of A-Z a-z 0-9 _ . -`);
   }
   return name;
 }
 
 /** A blackboard key: 1 to 8 names, joined by `/`. */
 export function checkKey(key: string): string {
+  if (typeof key !== "string") throw malformed(`key ${shown(key)} is no text`);
   const levels = key.split("/");
   if (levels.length > 8) throw malformed(`key ${JSON.stringify(key)}: more than 8 levels`);
   for (const level of levels) checkName("key", level);
   return key;
 }
 
-/** The same error as the gateway's refusal would be. */
-function malformed(reason: string): Malformed {
-  return refusal({ command: "", status: "rejected", code: 400, reason }) as Malformed;
+/** A value in the words of an error. */
+export function shown(value: unknown): string {
+  return typeof value === "string" ? JSON.stringify(value) : String(value);
+}
+
+/** The same error as the gateway's refusal would be, before anything is sent. */
+export function malformed(reason: string, path?: string): Malformed {
+  const reply = { command: "", status: "rejected" as const, code: 400, reason };
+  return refusal(path ? { ...reply, path } : reply) as Malformed;
 }

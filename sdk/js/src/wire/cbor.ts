@@ -2,12 +2,12 @@
  * CBOR (RFC 8949), as far as it has the values of JSON.
  *
  * Small enough not to be a dependency. It writes definite lengths and the shortest form; it reads
- * whatever the gateway writes, items of indefinite length and half floats besides.
+ * whatever the gateway writes, items of indefinite length, half floats and big integers besides.
+ * Integers that a number may not hold exactly are BigInts. What can be written is in `values.ts`.
  */
 
 const TEXT_ENCODER = new TextEncoder();
 const TEXT_DECODER = new TextDecoder("utf-8", { fatal: true });
-const MAX_DEPTH = 128;
 
 class Writer {
   #bytes = new Uint8Array(256);
@@ -71,47 +71,51 @@ class Writer {
     this.#bytes.set(bytes, at);
   }
 
-  value(value: unknown, depth = 0): void {
-    if (depth > MAX_DEPTH) throw new TypeError(`more than ${MAX_DEPTH} levels`);
+  value(value: unknown): void {
     switch (typeof value) {
       case "string":
         return this.text(value);
       case "number":
         return this.number(value);
       case "bigint":
-        return value < 0n ? this.head(1, -1n - value) : this.head(0, value);
+        return this.bigint(value);
       case "boolean":
         return this.byte(value ? 0xf5 : 0xf4);
       case "undefined":
         return this.byte(0xf6);
       case "object":
-        return this.object(value, depth);
+        return this.object(value);
       default:
         throw new TypeError(`CBOR has no ${typeof value}`);
     }
   }
 
   number(value: number): void {
-    if (!Number.isFinite(value)) return this.byte(0xf6); // As JSON.stringify does.
     if (!Number.isSafeInteger(value) || Object.is(value, -0)) return this.float(value);
     return value < 0 ? this.head(1, -1 - value) : this.head(0, value);
   }
 
-  object(value: object | null, depth: number): void {
+  bigint(value: bigint): void {
+    const count = value < 0n ? -1n - value : value;
+    if (count >= 2n ** 64n) throw new TypeError("an integer beyond 64 bits");
+    this.head(value < 0n ? 1 : 0, count);
+  }
+
+  object(value: object | null): void {
     if (value === null) return this.byte(0xf6);
     if (Array.isArray(value)) {
       this.head(4, value.length);
-      for (const item of value) this.value(item, depth + 1);
+      for (const item of value) this.value(item);
       return;
     }
     if ("toJSON" in value && typeof value.toJSON === "function") {
-      return this.value(value.toJSON(), depth);
+      return this.value(value.toJSON());
     }
     const fields = Object.entries(value).filter(([, field]) => field !== undefined);
     this.head(5, fields.length);
     for (const [name, field] of fields) {
       this.text(name);
-      this.value(field, depth + 1);
+      this.value(field);
     }
   }
 }
@@ -127,7 +131,7 @@ class Reader {
   }
 
   whole(): unknown {
-    const value = this.value(0);
+    const value = this.value();
     if (this.#at !== this.#bytes.length) throw new SyntaxError("something follows the CBOR item");
     return value;
   }
@@ -148,31 +152,50 @@ class Reader {
     throw new SyntaxError(`not CBOR: additional information ${info}`);
   }
 
-  value(depth: number): unknown {
-    if (depth > MAX_DEPTH) throw new SyntaxError(`more than ${MAX_DEPTH} levels`);
+  value(): unknown {
     const initial = this.#view.getUint8(this.#take(1));
     const [major, info] = [initial >> 5, initial & 31];
     switch (major) {
       case 0:
-        return this.#argument(info);
+        return this.#integer(info, false);
       case 1:
-        return -1 - this.#argument(info);
+        return this.#integer(info, true);
       case 2:
-        return this.#chunks(2, info).flatMap((chunk) => [...chunk]);
+        return this.#bytesOf(info);
       case 3:
         return this.#chunks(3, info)
           .map((chunk) => TEXT_DECODER.decode(chunk))
           .join("");
       case 4:
-        return this.#array(info, depth);
+        return this.#array(info);
       case 5:
-        return this.#map(info, depth);
+        return this.#map(info);
       case 6:
-        this.#argument(info);
-        return this.value(depth + 1);
+        return this.#tagged(this.#argument(info));
       default:
         return this.#simple(info);
     }
+  }
+
+  #integer(info: number, isNegative: boolean): number | bigint {
+    if (info !== 27) return isNegative ? -1 - this.#argument(info) : this.#argument(info);
+    const count = this.#view.getBigUint64(this.#take(8));
+    return narrow(isNegative ? -1n - count : count);
+  }
+
+  #bytesOf(info: number): number[] {
+    return this.#chunks(2, info).flatMap((chunk) => [...chunk]);
+  }
+
+  /** Of the tags only those of big integers mean another value than the one they are on. */
+  #tagged(tag: number): unknown {
+    if (tag === 4 || tag === 5) throw new SyntaxError(`tag ${tag}, which JavaScript cannot hold`);
+    if (tag !== 2 && tag !== 3) return this.value();
+    const initial = this.#view.getUint8(this.#take(1));
+    if (initial >> 5 !== 2) throw new SyntaxError("a big integer that is no byte string");
+    const digits = this.#bytesOf(initial & 31).map((byte) => byte.toString(16).padStart(2, "0"));
+    const count = BigInt(`0x0${digits.join("")}`);
+    return narrow(tag === 3 ? -1n - count : count);
   }
 
   #chunks(major: number, info: number): Uint8Array[] {
@@ -203,18 +226,18 @@ class Reader {
     else for (let left = this.#argument(info); left > 0; left -= 1) yield;
   }
 
-  #array(info: number, depth: number): unknown[] {
+  #array(info: number): unknown[] {
     const array: unknown[] = [];
-    for (const _ of this.#items(info)) array.push(this.value(depth + 1));
+    for (const _ of this.#items(info)) array.push(this.value());
     return array;
   }
 
-  #map(info: number, depth: number): Record<string, unknown> {
+  #map(info: number): Record<string, unknown> {
     const fields: [string, unknown][] = [];
     for (const _ of this.#items(info)) {
-      const name = this.value(depth + 1);
+      const name = this.value();
       if (typeof name !== "string") throw new SyntaxError("a key that is no text");
-      fields.push([name, this.value(depth + 1)]);
+      fields.push([name, this.value()]);
     }
     return Object.fromEntries(fields); // Unlike an assignment, right for `__proto__` too.
   }
@@ -238,6 +261,12 @@ class Reader {
         throw new SyntaxError(`not CBOR: simple value ${info}`);
     }
   }
+}
+
+/** As a number, where that is exact. */
+function narrow(value: bigint): number | bigint {
+  const number = Number(value);
+  return Number.isSafeInteger(number) ? number : value;
 }
 
 function half(bits: number): number {

@@ -10,9 +10,10 @@ import { Fatal, HallwardError, messageOf } from "../errors.js";
 import type { Announcement } from "../patterns/presence.js";
 import type { Room } from "../room.js";
 import { onAbort } from "../util/abort.js";
+import { checkCount, checkFunction, checkObject, checkOptions, fieldsOf } from "../util/checks.js";
 import { sleep, within } from "../util/deferred.js";
 import { type Duration, optionalMs, toMs } from "../util/duration.js";
-import { checkName } from "../util/names.js";
+import { checkName, malformed } from "../util/names.js";
 import { defined } from "../util/objects.js";
 import { inTrace } from "../util/trace.js";
 import { encode } from "../wire/codec.js";
@@ -71,6 +72,8 @@ interface OfferedTool {
   spec: ToolSpec;
 }
 
+const WORKER = fieldsOf<RoomWorkerOptions>({ capacity: true, announcement: true, grace: true });
+const TASK = fieldsOf<TaskOptions>({ capabilities: true, timeout: true });
 /** How long handlers that were told to stop are waited for. */
 const STOP_MS = 1_000;
 
@@ -99,6 +102,9 @@ export class RoomWorker {
 
   /** @internal Use `room.worker()`. */
   constructor(client: Client, room: Room, options: RoomWorkerOptions) {
+    checkOptions("what a worker is made with", options, WORKER);
+    checkCount("capacity", options.capacity, 0);
+    optionalMs(options.grace);
     this.#client = client;
     this.#room = room;
     this.#options = options;
@@ -117,8 +123,13 @@ export class RoomWorker {
     second: TaskOptions | TaskHandler<P, R>,
     third?: TaskHandler<P, R>,
   ): this {
-    const options = typeof second === "function" ? {} : second;
+    const options = typeof second === "function" ? {} : (second ?? {});
     const handler = typeof second === "function" ? second : (third as TaskHandler<P, R>);
+    checkOptions("what a handler of tasks is added with", options, TASK);
+    checkFunction("the handler of a task", handler);
+    if (options.capabilities !== undefined && !Array.isArray(options.capabilities)) {
+      throw malformed("capabilities are an array of names");
+    }
     this.#beforeStart();
     this.#tasks.set(checkName("task type", type), {
       handler,
@@ -130,6 +141,8 @@ export class RoomWorker {
 
   /** Says what to do with calls of a tool. What the handler returns is the result. */
   tool<A = any, R = unknown>(name: string, spec: ToolSpec, handler: ToolHandler<A, R>): this {
+    checkObject("what a tool is registered with", spec);
+    checkFunction("the handler of a tool", handler);
     this.#beforeStart();
     this.#tools.set(checkName("tool", name), { handler, spec });
     return this;

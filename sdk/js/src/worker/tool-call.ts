@@ -1,7 +1,7 @@
 /** A call of a tool, as its provider sees it. */
 
 import type { CallOptions, Client } from "../client.js";
-import { Fatal, Invalid, Retry, ToolError, messageOf } from "../errors.js";
+import { Fatal, HallwardError, Retry, ToolError, messageOf } from "../errors.js";
 import { optionalMs } from "../util/duration.js";
 import { defined } from "../util/objects.js";
 import type * as wire from "../wire/types.js";
@@ -56,8 +56,10 @@ export class ToolCall<A = any> extends InHand {
       await this.#return({ status: "success", result });
       this.isOver = true;
     } catch (error) {
-      if (!(error instanceof Invalid)) throw error;
-      await this.fail(error); // It does not fit the tool's own output schema.
+      // It does not fit the tool's own output schema, or cannot be sent: it would be the same.
+      const refused = error instanceof HallwardError && [400, 413, 422].includes(error.code);
+      if (!refused) throw error;
+      await this.fail(error);
     }
   }
 

@@ -3,6 +3,7 @@
 import { type AgentOptions, HallwardAgents } from "../agents.js";
 import { Closed } from "../errors.js";
 import { onAbort } from "../util/abort.js";
+import { checkObject } from "../util/checks.js";
 import { Deferred } from "../util/deferred.js";
 import type {
   RoomWorker,
@@ -31,6 +32,7 @@ export class Worker {
   readonly #stopped = new Deferred<void>();
 
   constructor(options: WorkerOptions) {
+    checkObject("what a worker is made with", options);
     const { url, room, capacity, announcement, grace, ...more } = options;
     this.agents = new HallwardAgents(url, more);
     this.#worker = this.agents.joinRoom(room).worker({
