@@ -95,7 +95,8 @@ class Link:
         self._relief: asyncio.TimerHandle | None = None
         self._set_aside: set[str] = set()
         self._unrouted: list[Delivery] = []
-        self._unsubscribed: set[str] = set()
+        self._unwanted: dict[str, int | None] = {}
+        """What the gateway may still have though we do not want it, and the UNSUBSCRIBE on its way."""
         self._queue: deque[Outgoing] = deque()
         self._in_flight: dict[int, Outgoing] = {}
         self._subscribing: dict[int, list[Subscription]] = {}
@@ -267,6 +268,9 @@ class Link:
             subscription = Subscription(topic_filter, qos)
             self._routes.add(subscription)
             subscription.routes.append(route)
+            self._unwanted.pop(topic_filter, None)
+            if topic_filter in self._set_aside:
+                subscription.granted.set_result(None)  # it was, and will be asked for again
             self._ask_for([subscription])
         else:
             subscription.routes.append(route)
@@ -289,10 +293,18 @@ class Link:
         subscription.routes.remove(route)
         if not subscription.routes:
             self._routes.remove(route.filter)
-            if self.connected:
-                self._client.unsubscribe(route.filter)
-            else:
-                self._unsubscribed.add(route.filter)
+            self._unwanted[route.filter] = None
+            self._end_unwanted()
+
+    def _end_unwanted(self) -> None:
+        """Tells the gateway, which may have it until it has said that it has not."""
+        filters = [one for one, mid in self._unwanted.items() if mid is None]
+        if filters and self.connected:
+            _, mid = self._client.unsubscribe(filters)
+            self._unwanted.update(dict.fromkeys(filters, mid))
+
+    def _unsubscribed(self, mid: int) -> None:
+        self._unwanted = {one: other for one, other in self._unwanted.items() if other != mid}
 
     def _ask_for(self, subscriptions: list[Subscription]) -> None:
         subscriptions = [one for one in subscriptions if one.filter not in self._set_aside]
@@ -304,6 +316,7 @@ class Link:
 
     def _subscribed(self, mid: int, codes: list[int]) -> None:
         for subscription, code in zip(self._subscribing.pop(mid, []), codes):
+            subscription.active = code < 0x80 and subscription.filter not in self._set_aside
             if subscription.granted.done():
                 continue
             if code < 0x80:
@@ -321,6 +334,7 @@ class Link:
         receipt = None
         if qos:
             if (dup or not self._resumed) and self._receipts.again(mid, topic, payload):
+                self._watch_window()
                 return
             receipt = self._receipts.receive(mid, topic, payload)
             self._watch_window()
@@ -383,8 +397,15 @@ class Link:
         if aside:
             logger.info("%s: %d in hand, making room", self.options.agent, len(self._receipts))
             self._set_aside |= aside
+            for subscription in self._routes:
+                subscription.active = subscription.active and subscription.filter not in aside
             self._client.unsubscribe(sorted(aside))
-            self._loop.call_later(_PATIENCE, mqtt_client.break_off, self._client)
+            self._loop.call_later(_PATIENCE, self._break_off)
+
+    def _break_off(self) -> None:
+        """Has what was sent already go back, if that is still in the way."""
+        if self.connected and self._set_aside and len(self._receipts) >= self.options.window:
+            mqtt_client.break_off(self._client)
 
     def _finished(self) -> None:
         if self._set_aside and not self._mail_in_hand():
@@ -440,12 +461,16 @@ class Link:
         ) -> None:
             hand_over(self._subscribed, mid, [reason.value for reason in reasons])
 
+        def on_unsubscribe(_c: mqtt.Client, _u: Any, mid: int, _r: Any, _p: Any) -> None:
+            hand_over(self._unsubscribed, mid)
+
         client.on_connect = on_connect
         client.on_disconnect = on_disconnect
         client.on_connect_fail = lambda _c, _u: hand_over(self._could_not_connect)
         client.on_message = on_message
         client.on_publish = on_publish
         client.on_subscribe = on_subscribe
+        client.on_unsubscribe = on_unsubscribe
 
     def _hand_over(self, call: Callable[..., None], *arguments: Any) -> None:
         self._handed_over.append((call, arguments))
@@ -486,10 +511,11 @@ class Link:
         self._resumed = resumed
         self._connected_at = self._loop.time()
         self._subscribing.clear()
-        self._ask_for([one for one in self._routes if not (resumed and one.granted.done())])
-        if resumed and self._unsubscribed:
-            self._client.unsubscribe(list(self._unsubscribed))
-        self._unsubscribed.clear()
+        for subscription in self._routes:
+            subscription.active = subscription.active and resumed
+        self._ask_for([one for one in self._routes if not one.active])
+        self._unwanted = dict.fromkeys(self._unwanted) if resumed else {}
+        self._end_unwanted()
         self._set_state(ConnectionStatus("connected", resumed))
         if not self._opened.done():
             self._opened.set_result(None)

@@ -36,6 +36,8 @@ class Subscription:
         self.filter = topic_filter
         self.qos = qos
         self.routes: list[Route] = []
+        self.active = False
+        """Whether the gateway has it, as far as it has said."""
         self.granted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
 

@@ -1,0 +1,143 @@
+"""The connection against a real gateway: windows that are full, subscriptions, reconnects."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from conftest import Team
+
+import hallward
+from hallward._link import client as mqtt_client
+from hallward.testing import Gateway
+
+
+async def state(me: hallward.Agent, wanted: str) -> None:
+    """Waits until the connection is in a state."""
+    async with me.status() as changes:
+        async for change in changes:
+            if change.state == wanted:
+                return
+
+
+async def test_inbox_goes_on_when_its_last_handler_ends_while_room_is_made(
+    team: Team, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hallward._link.link._PATIENCE", 0.01)
+    connecting = hallward.connect(team.gateway.url, agent=team.name("ann"), window=4)
+    async with connecting as me, team.joined("bob") as bob:
+        room = await me.join(team.room)
+        got: set[int] = set()
+        free, all_came = asyncio.Event(), asyncio.Event()
+
+        async def handler(message: hallward.InboxMessage) -> None:
+            got.add(message.value)
+            if len(got) == 12:
+                all_came.set()
+            if message.value < 4:
+                await free.wait()
+
+        room.inbox.on_message(handler)
+        for n in range(12):
+            await bob.inbox.send(me.name, n)
+        await state(me, "disconnected")  # by ourselves, to make room
+        free.set()
+        await all_came.wait()
+
+
+async def test_window_that_is_full_still_after_a_reconnect_is_relieved(
+    team: Team, own_gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    team.gateway = own_gateway
+    monkeypatch.setattr("hallward._link.link._PATIENCE", 3_600)
+    worker = team.worker()
+
+    @worker.task("draft")
+    async def draft(task: hallward.Task[Any]) -> str:
+        return "done"
+
+    connecting = hallward.connect(team.gateway.url, agent=team.name("ann"), window=4)
+    async with connecting as me, team.joined("bob") as bob, team.serving(worker):
+        room = await me.join(team.room)
+        full, free = asyncio.Event(), asyncio.Event()
+
+        async def handler(message: hallward.InboxMessage) -> None:
+            if me.unacked == 4:
+                full.set()
+            await free.wait()
+
+        room.inbox.on_message(handler)
+        for n in range(8):
+            await bob.inbox.send(me.name, n)
+        await full.wait()
+        await asyncio.to_thread(own_gateway.kill)
+        await state(me, "disconnected")
+        link = me._link
+        assert link._relief is not None
+        link._relief.cancel()
+        link._relieve()  # in vain: there is no connection
+        monkeypatch.setattr("hallward._link.link._PATIENCE", 0.01)
+        await asyncio.to_thread(own_gateway.start)
+        assert (await room.handoff.run("draft")).value == "done"
+        free.set()
+
+
+async def test_listener_on_an_inbox_that_is_set_aside_is_granted(
+    team: Team, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hallward._link.link._PATIENCE", 0.01)
+    connecting = hallward.connect(team.gateway.url, agent=team.name("ann"), window=2)
+    async with connecting as me, team.joined("bob") as bob:
+        room = await me.join(team.room)
+        for n in range(4):
+            await bob.inbox.send(me.name, n)
+        first = await room.inbox.listen()
+        assert (await first.__anext__()).value == 0
+        await state(me, "disconnected")
+        await first.aclose()
+        async with await room.inbox.listen() as second:
+            rest = {(await second.__anext__()).value for _ in range(4)}
+        assert rest == {0, 1, 2, 3}
+
+
+async def test_subscription_that_is_ended_and_made_again_while_disconnected_stays(
+    team: Team, own_gateway: Gateway
+) -> None:
+    team.gateway = own_gateway
+    async with (
+        hallward.connect(team.gateway.url, agent=team.name("ann")) as me,
+        team.joined("bob") as bob,
+    ):
+        room = await me.join(team.room)
+        before = await room.observe.live("handoff")
+        await asyncio.to_thread(own_gateway.kill)
+        await state(me, "disconnected")
+        await before.aclose()
+        again = asyncio.create_task(room.observe.live("handoff"))
+        await asyncio.to_thread(own_gateway.start)
+        async with await again as events:
+            await room.blackboard.fetch("nothing")  # behind all that was said with the connection
+            await bob.handoff.dispatch("draft")
+            seen = await events.__anext__()
+            assert seen.event is not None
+            assert seen.event.what == "handoff.dispatched"
+
+
+async def test_subscription_whose_end_was_lost_with_its_connection_is_ended_on_the_next(
+    team: Team, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with hallward.connect(team.gateway.url, agent=team.name("ann")) as me:
+        room = await me.join(team.room)
+        events = await room.observe.live("log")
+        link = me._link
+        with monkeypatch.context() as lost:
+            lost.setattr(link._client, "unsubscribe", lambda _: (0, 7_777))
+            await events.aclose()
+        assert link._unwanted
+        mqtt_client.break_off(link._client)
+        await state(me, "disconnected")
+        await state(me, "connected")
+        ended = asyncio.Event()
+        monkeypatch.setattr(link, "_unsubscribed", lambda *_: ended.set())
+        await ended.wait()
