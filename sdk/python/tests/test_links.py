@@ -141,3 +141,76 @@ async def test_subscription_whose_end_was_lost_with_its_connection_is_ended_on_t
         ended = asyncio.Event()
         monkeypatch.setattr(link, "_unsubscribed", lambda *_: ended.set())
         await ended.wait()
+
+
+async def test_second_stream_over_what_is_retained_begins_with_it_and_the_first_has_it_once(
+    team: Team,
+) -> None:
+    worker = team.worker()
+
+    @worker.task("draft")
+    async def draft(task: hallward.Task[Any]) -> Any:
+        return await task.ask("how long?")
+
+    @worker.tool()
+    async def spell(text: str) -> str:
+        """finds misspelt words"""
+        return text
+
+    async with (
+        team.serving(worker),
+        team.joined("editor") as editor,
+        team.joined("boss") as boss,
+    ):
+        asking = asyncio.create_task(editor.approve.request("publish", {"x": 1}, id="one"))
+        task = await editor.handoff.dispatch("draft")
+        async for _ in task.stream():
+            break
+        for make, name in (
+            (boss.approve.pending, lambda one: one.id),
+            (boss.handoff.questions, lambda one: one.task),
+            (boss.presence.watch, lambda one: one.agent),
+            (boss.tools.watch, lambda one: one.tool),
+        ):
+            first = await make()
+            names = {name(await first.__anext__())}
+            second = await make()
+            while name(await second.__anext__()) not in names:
+                pass
+            for stream in (first, second):
+                await stream.aclose()
+
+        cards = await boss.tools.watch()
+        assert (await cards.__anext__()).tool == "spell"
+        assert (await boss.tools.provided("spell")).name == "spell"
+        pending = await boss.approve.pending()
+        assert (await pending.__anext__()).id == "one"
+        async with await boss.approve.pending() as more:
+            assert (await more.__anext__()).id == "one"
+        await boss.approve.decide("one", "approve")
+        assert isinstance(await pending.__anext__(), hallward.Decided)
+        assert cards.waiting == 0
+        await asking
+        await task.cancel()
+
+
+async def test_second_stream_begun_while_disconnected_begins_with_what_is_retained(
+    team: Team, own_gateway: Gateway
+) -> None:
+    team.gateway = own_gateway
+    async with (
+        hallward.connect(team.gateway.url, agent=team.name("ann")) as me,
+        team.joined("bob") as bob,
+    ):
+        room = await me.join(team.room)
+        asking = asyncio.create_task(bob.approve.request("publish", id="one"))
+        first = await room.approve.pending()
+        assert (await first.__anext__()).id == "one"
+        await asyncio.to_thread(own_gateway.kill)
+        await state(me, "disconnected")
+        async with await room.approve.pending() as second:
+            await asyncio.to_thread(own_gateway.start)
+            assert (await second.__anext__()).id == "one"
+        await room.approve.decide("one", "approve")
+        assert isinstance(await first.__anext__(), hallward.Decided)
+        await asking

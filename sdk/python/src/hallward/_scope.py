@@ -74,11 +74,22 @@ class Scope:
         await self.link.publish(self.topic(*levels), payload, wait)
 
     async def subscribe(
-        self, suffix: str, sink: Callable[[Delivery], None], *, qos: int = 1, mail: bool = False
+        self,
+        suffix: str,
+        sink: Callable[[Delivery], None],
+        *,
+        qos: int = 1,
+        mail: bool = False,
+        retained: bool = False,
     ) -> Route:
         """Subscribes below the room."""
         return await self.link.subscribe(
-            self.topic(suffix), sink, qos=qos, mail=mail, timeout=self.commands.timeout
+            self.topic(suffix),
+            sink,
+            qos=qos,
+            mail=mail,
+            retained=retained,
+            timeout=self.commands.timeout,
         )
 
     def stream(self, name: str, *, limit: int | None = LIMIT) -> Stream[Any]:

@@ -133,7 +133,7 @@ class Approve:
             else:
                 stream.put(Decided(delivery.levels[-1]))
 
-        route = await self._scope.subscribe("approve/pending/+", received)
+        route = await self._scope.subscribe("approve/pending/+", received, retained=True)
         stream.on_close(lambda: self._scope.link.unsubscribe(route))
         return stream
 

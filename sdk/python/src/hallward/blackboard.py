@@ -338,7 +338,7 @@ class _Cache:
         await asyncio.shield(self._loading)
 
     async def _load(self) -> None:
-        await self._scope.subscribe("blackboard/state/#", self._received)
+        await self._scope.subscribe("blackboard/state/#", self._received, retained=True)
         await self._catch_up()
 
     async def _catch_up(self) -> None:

@@ -205,7 +205,7 @@ class Handoff:
             if delivery.payload:
                 stream.put(Question.of(self._scope, decode_object(delivery.payload)))
 
-        route = await self._scope.subscribe("handoff/asking/+", received)
+        route = await self._scope.subscribe("handoff/asking/+", received, retained=True)
         stream.on_close(lambda: self._scope.link.unsubscribe(route))
         return stream
 

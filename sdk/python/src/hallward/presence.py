@@ -124,6 +124,7 @@ class PresenceOf:
             "+" if all_rooms else self._scope.room, "presence/agent/+"
         )
         link = self._scope.link
-        route = await link.subscribe(topic, received, timeout=self._scope.commands.timeout)
+        wait = self._scope.commands.timeout
+        route = await link.subscribe(topic, received, timeout=wait, retained=True)
         stream.on_close(lambda: link.unsubscribe(route))
         return stream

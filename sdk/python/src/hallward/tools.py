@@ -186,7 +186,7 @@ class Tools:
             card = ToolCard.read(document) if document else None
             stream.put(CardChange(delivery.levels[-1], card))
 
-        route = await self._scope.subscribe("tools/card/+", received)
+        route = await self._scope.subscribe("tools/card/+", received, retained=True)
         stream.on_close(lambda: self._scope.link.unsubscribe(route))
         return stream
 

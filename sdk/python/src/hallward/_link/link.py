@@ -96,7 +96,7 @@ class Link:
         self._set_aside: set[str] = set()
         self._unrouted: list[Delivery] = []
         self._unwanted: dict[str, int | None] = {}
-        """What the gateway may still have though we do not want it, and the UNSUBSCRIBE on its way."""
+        """What the gateway may have though we do not want it, and the UNSUBSCRIBE on its way."""
         self._queue: deque[Outgoing] = deque()
         self._in_flight: dict[int, Outgoing] = {}
         self._subscribing: dict[int, list[Subscription]] = {}
@@ -252,15 +252,23 @@ class Link:
     # Subscribing
 
     async def subscribe(
-        self, topic_filter: str, sink: Sink, *, timeout: float, qos: int = 1, mail: bool = False
+        self,
+        topic_filter: str,
+        sink: Sink,
+        *,
+        timeout: float,
+        qos: int = 1,
+        mail: bool = False,
+        retained: bool = False,
     ) -> Route:
         """Has every message that matches handed to the sink, also after a reconnect.
 
         Returns once the gateway has granted it. ``mail`` is addressed to this agent alone: what
-        comes after the last route was taken away waits, unacknowledged, for the next one.
+        comes after the last route was taken away waits, unacknowledged, for the next one. What is
+        ``retained`` begins with what stands, for every route.
         """
         self._check_open()
-        route = Route(topic_filter, sink)
+        route = Route(topic_filter, sink, retained)
         if mail:
             self._mail[topic_filter] = route
         subscription = self._routes.subscription(topic_filter)
@@ -274,6 +282,9 @@ class Link:
             self._ask_for([subscription])
         else:
             subscription.routes.append(route)
+            if retained:  # only with a SUBSCRIBE the gateway sends what stands
+                subscription.active = False
+                self._ask_for([subscription])
         self._hand_out_unrouted(route)
         try:
             await asyncio.wait_for(asyncio.shield(subscription.granted), timeout)
@@ -351,6 +362,9 @@ class Link:
 
     @staticmethod
     def _hand_out(route: Route, delivery: Delivery) -> None:
+        if route.has(delivery):
+            delivery.ack()
+            return
         try:
             route.sink(delivery)
         except Exception:  # what cannot be read will not be any better when it comes again
@@ -513,6 +527,9 @@ class Link:
         self._subscribing.clear()
         for subscription in self._routes:
             subscription.active = subscription.active and resumed
+            if not resumed:
+                for route in subscription.routes:
+                    route.had.clear()
         self._ask_for([one for one in self._routes if not one.active])
         self._unwanted = dict.fromkeys(self._unwanted) if resumed else {}
         self._end_unwanted()
