@@ -66,6 +66,15 @@ class HallwardMissing(ImportError):
     """An optional dependency is not installed."""
 
 
+UNREADABLE = (ProtocolError, HallwardMissing)
+"""What `decode` raises."""
+
+
+def unreadable(what: str, error: Exception) -> ProtocolError:
+    """For whoever waits for what came, and cannot be read."""
+    return ProtocolError(f"{what} cannot be read: {error}")
+
+
 def _cbor2() -> Any:
     try:
         import cbor2

@@ -15,14 +15,14 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from ._codec import Encoding, decode_object, encode
+from ._codec import UNREADABLE, Encoding, decode_object, encode, unreadable
 from ._link import ConnectionStatus, Delivery, Link, Outgoing
 from ._names import new_id
+from ._skim import skim
 from .errors import (
     REFUSALS,
     Conflict,
     HallwardError,
-    ProtocolError,
     Refused,
     Timeout,
     TooMany,
@@ -137,7 +137,9 @@ class Commands:
         while True:
             start = self._now()
             try:
-                return await self._once(command, key, topic, payload, deadline, timeout)
+                return await self._once(
+                    command, key, correlation, topic, payload, deadline, timeout
+                )
             except again as refused:
                 wait = max(pause, getattr(refused, "retry_after", 0.0)) * random.uniform(0.5, 1.0)
                 # With too little time for a reply, "refused" would become "who knows".
@@ -148,13 +150,20 @@ class Commands:
                 pause = min(pause * 2, _LAST_PAUSE)
 
     async def _once(
-        self, command: str, key: str, topic: str, payload: bytes, deadline: float, timeout: float
+        self,
+        command: str,
+        key: str,
+        correlation: str,
+        topic: str,
+        payload: bytes,
+        deadline: float,
+        timeout: float,
     ) -> Reply:
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Reply] = loop.create_future()
         if key in self._pending:
             raise Conflict(f"{key!r} is on its way already", code=409, command=command)
-        pending = _Pending(command, key, topic, payload, future)
+        pending = _Pending(command, correlation, topic, payload, future)
 
         def expire() -> None:
             if not future.done():
@@ -209,8 +218,8 @@ class Commands:
         delivery.ack()
         try:
             reply = Reply.read(decode_object(delivery.payload))
-        except ProtocolError as error:
-            logger.error("%s: %s", delivery.topic, error)
+        except UNREADABLE as error:
+            self._unreadable(delivery, error)
             return
         pending = self._find(reply)
         if pending is None:
@@ -220,6 +229,23 @@ class Commands:
                 pending.future.set_result(reply)
             else:
                 pending.future.set_exception(error_of(reply))
+
+    def _unreadable(self, delivery: Delivery, error: Exception) -> None:
+        """Whose reply it is shows in the packet, or in what can be read of it."""
+        said = skim(delivery.payload)
+        names = {said.get("id"), said.get("correlationId"), delivery.about.correlation} - {None}
+        mine = [
+            one
+            for key, one in self._pending.items()
+            if one.command == said.get("command", one.command)
+            and (not names or key in names or one.correlation in names)
+        ]
+        if len(mine) != 1:
+            logger.error("%s: %s", delivery.topic, error)
+        elif not mine[0].future.done():
+            told = unreadable("the reply", error)
+            told.command = mine[0].command
+            mine[0].future.set_exception(told)
 
     def _find(self, reply: Reply) -> _Pending | None:
         for key in (reply.id, reply.correlation_id):

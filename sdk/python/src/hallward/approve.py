@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator
 from typing import Any, Literal, Union, cast
 
 from . import _trace
-from ._codec import decode_object
+from ._codec import UNREADABLE, decode_object, unreadable
 from ._commands import UNSET, wire
 from ._durations import Duration, milliseconds, optional_milliseconds
 from ._handlers import Handler
@@ -14,6 +15,7 @@ from ._link import Delivery
 from ._names import checked, new_id
 from ._outcomes import AT_ONCE, Look, Outcomes
 from ._scope import Listener, Scope, within
+from ._skim import skim
 from ._streams import Stream
 from .errors import HallwardError
 from .messages import (
@@ -24,6 +26,8 @@ from .messages import (
     OnTimeout,
     PendingApproval,
 )
+
+logger = logging.getLogger("hallward")
 
 _MARGIN = 60_000
 """Milliseconds that a decision may be late before we say that it does not come."""
@@ -108,7 +112,17 @@ class Approve:
         return decision_of(page.approvals[0]) if page.approvals else None
 
     def _received(self, delivery: Delivery) -> None:
-        decision = Decision.read(decode_object(delivery.payload))
+        try:
+            decision = Decision.read(decode_object(delivery.payload))
+        except UNREADABLE as error:
+            delivery.ack()
+            id = skim(delivery.payload).get("id")
+            logger.error("%s: of %s: %s", delivery.topic, id, error)
+            if id is None:
+                self._outcomes.look()
+            else:
+                self._outcomes.fail(id, unreadable(f"the decision on {id}", error))
+            return
         if not self._outcomes.put(decision.id, decision):
             self._outcomes.keep(decision.id, decision)
         delivery.ack()

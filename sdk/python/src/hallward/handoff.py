@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Protocol, TypedDict, Union, cast
 
+from ._codec import decode_object, unreadable
 from ._commands import BUSY, FULL, wire
 from ._durations import Duration, milliseconds, optional_milliseconds, seconds
 from ._handlers import Handler
@@ -18,7 +19,7 @@ from ._outcomes import AT_ONCE, IN_A_MOMENT, Look
 from ._results import News, Result, Results, result_of
 from ._scope import DEFAULT_WAIT, Listener, Scope, within
 from ._streams import Stream
-from .errors import HallwardError, Timeout
+from .errors import HallwardError, ProtocolError, Timeout
 from .messages import GroupResult, Priority, Redriven, TaskPage, TaskState, TaskView
 from .questions import Question, answer
 
@@ -196,8 +197,6 @@ class Handoff:
 
     async def questions(self) -> Stream[Question]:
         """Every open question of the room that this agent may read, those that stand first."""
-        from ._codec import decode_object
-
         stream = cast("Stream[Question]", self._scope.stream("questions"))
 
         def received(delivery: Delivery) -> None:
@@ -385,7 +384,10 @@ class TaskHandle:
                     return
 
     async def _look(self) -> Result | None:
-        return result_of(await self.get())
+        try:
+            return result_of(await self.get())
+        except ProtocolError as error:
+            raise unreadable(f"the result of {self.id}", error) from None
 
     async def get(self, *, payload: bool = False, timeout: Duration | None = None) -> TaskView:
         """Where it stands."""

@@ -37,7 +37,7 @@ from ._handlers import Handler
 from ._link import ConnectionStatus
 from ._portal import Portal
 from ._results import Result
-from ._scope import DEFAULT_WAIT
+from ._scope import DEFAULT_WAIT, Scope
 from .approve import Pending
 from .blackboard import Change, Stored
 from .errors import Timeout
@@ -1081,6 +1081,10 @@ class ToolQuestion(_Twin):
     @property
     def expires_at(self) -> int | None:
         return self._wrap(self._inner.expires_at)
+
+    def of(self, scope: Scope, document: Mapping[str, Any]) -> ToolQuestion:
+        """Reads one. Raises ``ProtocolError``."""
+        return self._run(lambda: self._inner.of(scope, document))
 
     def answer(self, value: Any, *, timeout: Duration | None = None) -> None:
         """Answers it. Raises ``Invalid`` if it does not fit, ``Conflict`` if it comes too late."""

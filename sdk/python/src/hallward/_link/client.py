@@ -12,6 +12,7 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
+from .delivery import About
 from .options import Options
 
 _FIRST_RETRY = 0.2
@@ -70,6 +71,17 @@ def disconnect(client: mqtt.Client, options: Options) -> None:
         client.disconnect(properties=_properties(PacketTypes.DISCONNECT, SessionExpiryInterval=0))
     else:
         client.disconnect()
+
+
+def about(properties: Properties | None) -> About:
+    """What a PUBLISH says beside its payload."""
+    if properties is None:
+        return About()
+    correlation = cast("bytes | None", getattr(properties, "CorrelationData", None))
+    return About(
+        cast("str | None", getattr(properties, "ContentType", None)),
+        None if correlation is None else correlation.decode(errors="replace"),
+    )
 
 
 def reason_of(properties: Properties | None) -> str | None:

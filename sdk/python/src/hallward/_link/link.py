@@ -28,7 +28,7 @@ from ..errors import (
     Timeout,
 )
 from . import client as mqtt_client
-from .delivery import Delivery, Receipts
+from .delivery import About, Delivery, Receipts
 from .options import Options
 from .routes import Route, Routes, Sink, Subscription
 
@@ -340,7 +340,14 @@ class Link:
     # Deliveries
 
     def _delivered(
-        self, topic: str, payload: bytes, qos: int, mid: int, retained: bool, dup: bool
+        self,
+        topic: str,
+        payload: bytes,
+        qos: int,
+        mid: int,
+        retained: bool,
+        dup: bool,
+        about: About,
     ) -> None:
         receipt = None
         if qos:
@@ -349,7 +356,7 @@ class Link:
                 return
             receipt = self._receipts.receive(mid, topic, payload)
             self._watch_window()
-        delivery = Delivery(topic, payload, retained, receipt)
+        delivery = Delivery(topic, payload, retained, receipt, about)
         routes = self._routes.find(topic)
         if routes:
             delivery.share(len(routes))
@@ -365,11 +372,13 @@ class Link:
         if route.has(delivery):
             delivery.ack()
             return
+        owed = delivery.owed
         try:
             route.sink(delivery)
         except Exception:  # what cannot be read will not be any better when it comes again
             logger.exception("%s: passed over: %r", delivery.topic, delivery.payload[:200])
-            delivery.ack()
+            if delivery.owed == owed:
+                delivery.ack()
 
     def _hand_out_unrouted(self, route: Route) -> None:
         mine = [one for one in self._unrouted if route.matches(one.levels)]
@@ -462,6 +471,7 @@ class Link:
                 message.mid,
                 message.retain,
                 message.dup,
+                mqtt_client.about(message.properties),
             )
 
         def on_publish(
