@@ -80,7 +80,7 @@ async def test_iterator_over_the_inbox_acknowledges_with_the_next_step(team: Tea
     async with team.joined("reader") as reader:
         await reader.inbox.send(team.name("reader"), "last")
         async for message in reader.inbox:
-            assert message.text == "last"
+            assert message.value == "last"
             break
 
 

@@ -214,3 +214,60 @@ async def test_second_stream_begun_while_disconnected_begins_with_what_is_retain
         await room.approve.decide("one", "approve")
         assert isinstance(await first.__anext__(), hallward.Decided)
         await asking
+
+
+async def test_what_is_larger_than_a_packet_may_be_is_refused_before_it_is_sent(
+    team: Team,
+) -> None:
+    async with hallward.connect(team.gateway.url, agent=team.name("ann")) as me:
+        room = await me.join(team.room)
+        limit = me._link.max_packet
+        assert limit is not None
+        changes: list[str] = []
+        me._link.on_status(lambda status: changes.append(status.state))
+        large = "x" * limit
+        for refused in (
+            room.inbox.send("bob", large),
+            room.observe.emit("log", large),
+            room.raw.publish(f"observe/events/{me.name}/log", large.encode()),
+            room.blackboard.set("a", large),
+            room.handoff.dispatch("draft", large),
+        ):
+            with pytest.raises(hallward.TooLarge) as error:
+                await refused
+            assert error.value.code == 413
+            assert str(limit) in error.value.reason
+        topic = f"observe/events/{me.name}/log"
+        # Type and flags, three bytes of length, topic, packet id, no properties.
+        most = limit - 1 - 3 - (2 + len(f"rooms/{team.room}/{topic}")) - 2 - 1
+        await room.raw.publish(topic, b"x" * most)
+        with pytest.raises(hallward.TooLarge):
+            await room.raw.publish(topic, b"x" * (most + 1))
+        assert changes == []
+
+
+async def test_larger_than_the_next_connection_takes_is_refused_without_losing_it(
+    team: Team, own_gateway: Gateway
+) -> None:
+    async with hallward.connect(own_gateway.url, agent="ann") as me:
+        room = await me.join(team.room)
+        await asyncio.to_thread(own_gateway.kill)
+        await state(me, "disconnected")
+        own_gateway._environment["HALLWARD__MQTT__MAX_PACKET"] = "64KiB"
+        writing = [
+            asyncio.create_task(room.blackboard.set("a", "x" * 100_000)),
+            asyncio.create_task(room.observe.emit("log", "x" * 100_000)),
+        ]
+        await asyncio.to_thread(own_gateway.start)
+        for refused in writing:
+            with pytest.raises(hallward.TooLarge):
+                await refused
+        assert (await room.blackboard.set("a", 1)).version == 1
+
+
+async def test_code_of_a_reply_goes_before_that_of_its_puback(team: Team) -> None:
+    async with team.joined("ann") as ann:
+        with pytest.raises(hallward.TooLarge, match="262144") as refused:
+            await ann.inbox.send("bob", "x" * 300_000)
+        assert refused.value.code == 413
+        assert refused.value.command == "inbox"

@@ -11,8 +11,12 @@ from .errors import Malformed, ProtocolError
 
 Encoding = Literal["json", "cbor"]
 
-_FIRST_OF_CBOR = 0x80
-"""A document in JSON begins with ASCII, one in CBOR (a map, or a tag) does not."""
+JSON_TYPE = "application/json"
+CBOR_TYPE = "application/cbor"
+_ARRAYS_AND_MAPS = range(0x80, 0xC0)
+"""So begins CBOR where nothing says what it is. No text of UTF-8 does."""
+_SELF_DESCRIBED = b"\xd9\xd9\xf7"
+"""A tag that may stand before."""
 
 
 def encode(document: Any, encoding: Encoding) -> bytes:
@@ -42,16 +46,21 @@ def _plain_in_cbor(encoder: Any, value: object) -> None:
     encoder.encode(plain(value))
 
 
-def decode(payload: bytes) -> Any:
+def decode(payload: bytes, content_type: str | None = None) -> Any:
     """What a payload says, whichever of the two it is in. Raises ``ProtocolError``."""
     try:
-        if payload[:1] >= bytes([_FIRST_OF_CBOR]):
+        if content_type == CBOR_TYPE or (content_type != JSON_TYPE and _looks_like_cbor(payload)):
             return _cbor2().loads(payload)
         return json.loads(payload)
     except HallwardMissing:
         raise
     except Exception as error:
         raise ProtocolError(f"neither JSON nor CBOR: {payload[:60]!r} ({error})") from error
+
+
+def _looks_like_cbor(payload: bytes) -> bool:
+    first = payload.removeprefix(_SELF_DESCRIBED)[:1]
+    return first != b"" and first[0] in _ARRAYS_AND_MAPS
 
 
 def decode_object(payload: bytes) -> Mapping[str, Any]:

@@ -12,6 +12,7 @@ import asyncio
 import logging
 import random
 import re
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -25,6 +26,7 @@ from .errors import (
     HallwardError,
     Refused,
     Timeout,
+    TooLarge,
     TooMany,
     Unavailable,
 )
@@ -39,6 +41,7 @@ FULL: Again = (TooMany,)
 
 _FIRST_PAUSE = 0.25
 _LAST_PAUSE = 60.0
+_REFUSALS = 100
 
 
 class _Unset:
@@ -92,6 +95,8 @@ class Commands:
         """The deadline of a call that names none, in seconds."""
         self._pending: dict[str, _Pending] = {}
         self._unasked: list[Callable[[str, Reply], None]] = []
+        self._refusals: deque[Reply] = deque(maxlen=_REFUSALS)
+        """What was refused last and does not say which command it is about."""
         link.on_status(self._connection_changed)
 
     @property
@@ -190,7 +195,11 @@ class Commands:
             if code >= 0x80:
                 self._refused_by_ack(pending, code, reason)
 
-        pending.outgoing = self.link.send(pending.topic, pending.payload, acked)
+        try:
+            pending.outgoing = self.link.send(pending.topic, pending.payload, acked)
+        except TooLarge as error:
+            error.command = pending.command
+            raise
 
     def _refused_by_ack(self, pending: _Pending, code: int, reason: str | None) -> None:
         """A refusal's reply comes before its PUBACK. One that could not say which command it is
@@ -199,15 +208,29 @@ class Commands:
         if not pending.future.done():
             from ._link.link import refusal
 
-            error = refusal(code, reason)
+            error = self.as_replied(refusal(code, reason))
             error.command = pending.command
             pending.future.set_exception(error)
+
+    def as_replied(self, refused: HallwardError) -> HallwardError:
+        """What a PUBACK refuses, a reply has refused before: with a code of its own, and without
+        saying of which publish it is. The words are the same.
+        """
+        for reply in reversed(self._refusals):
+            where = f" ({reply.path})" if reply.path else ""
+            if refused.reason in (reply.reason, f"{reply.reason}{where}"):
+                return error_of(reply)
+        return refused
 
     def _connection_changed(self, status: ConnectionStatus) -> None:
         if status.state == "connected":
             for pending in list(self._pending.values()):
                 if pending.outgoing is not None and pending.outgoing.acked:
-                    self._send(pending)
+                    try:
+                        self._send(pending)
+                    except HallwardError as error:
+                        if not pending.future.done():
+                            pending.future.set_exception(error)
         elif self.link.ended and self.link.error is not None:
             for pending in list(self._pending.values()):
                 if not pending.future.done():
@@ -259,6 +282,7 @@ class Commands:
 
     def _tell_unasked(self, room: str, reply: Reply) -> None:
         if reply.status == "rejected" and reply.task is None and reply.correlation_id is None:
+            self._refusals.append(reply)
             logger.warning("%s refused: %s [%d]", reply.command, reply.reason, reply.code)
         for listener in list(self._unasked):
             listener(room, reply)

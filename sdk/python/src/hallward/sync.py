@@ -571,10 +571,10 @@ class Inbox(_Twin):
     def send(self, to: str, message: Any, *, timeout: Duration | None = None) -> None:
         """Sends a message. Returns once it is on disk.
 
-        ``message``: bytes and text go as they are, anything else as JSON, whatever the agent speaks
-        (nobody translates what is in an inbox); up to 256 KiB. It waits for up to 7 days, whether
-        ``to`` is here or not.
-        Raises ``TooMany`` if that mailbox is full.
+        ``message``: bytes go as they are, anything else as JSON, also text, and whatever the agent
+        speaks (nobody translates what is in an inbox); up to 256 KiB. It waits for up to 7 days,
+        whether ``to`` is here or not.
+        Raises ``TooLarge``, and ``TooMany`` if that mailbox is full.
         """
         self._call(self._inner.send(to, message, timeout=timeout))
 

@@ -73,6 +73,23 @@ def disconnect(client: mqtt.Client, options: Options) -> None:
         client.disconnect()
 
 
+def content_type(name: str) -> Properties:
+    """The properties of a PUBLISH that says what its payload is."""
+    return _properties(PacketTypes.PUBLISH, ContentType=name)
+
+
+def size(topic: str, payload: bytes, properties: Properties | None) -> int:
+    """The bytes of a PUBLISH of MQTT 5 with QoS 1."""
+    described = 1 if properties is None else len(cast(Any, properties).pack())
+    rest = 2 + len(topic.encode()) + 2 + described + len(payload)
+    return 1 + (1 if rest < 1 << 7 else 2 if rest < 1 << 14 else 3 if rest < 1 << 21 else 4) + rest
+
+
+def max_packet(properties: Properties | None) -> int | None:
+    """The Maximum Packet Size of a CONNACK."""
+    return cast("int | None", getattr(properties, "MaximumPacketSize", None))
+
+
 def about(properties: Properties | None) -> About:
     """What a PUBLISH says beside its payload."""
     if properties is None:

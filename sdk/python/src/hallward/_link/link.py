@@ -26,6 +26,7 @@ from ..errors import (
     Overflow,
     SessionTaken,
     Timeout,
+    TooLarge,
 )
 from . import client as mqtt_client
 from .delivery import About, Delivery, Receipts
@@ -37,6 +38,7 @@ logger = logging.getLogger("hallward")
 State = Literal["connecting", "connected", "disconnected", "taken", "closed"]
 
 _TAKEN_OVER = 0x8E
+_PACKET_TOO_LARGE = 0x95
 _REFUSED_FOR_GOOD = {0x85, 0x86, 0x87, 0x8A}
 """Client id, user name or password, not authorized, banned."""
 _BY_REASON = {0x87: 403, 0x83: 409, 0x90: 400, 0x95: 413, 0x97: 429, 0x99: 400}
@@ -62,13 +64,18 @@ class ConnectionStatus:
 class Outgoing:
     """A publish with QoS 1 on its way. ``sent``: whether the gateway may have it."""
 
-    __slots__ = ("acked", "cancelled", "on_ack", "payload", "sent", "topic")
+    __slots__ = ("acked", "cancelled", "on_ack", "payload", "properties", "sent", "topic")
 
     def __init__(
-        self, topic: str, payload: bytes, on_ack: Callable[[int, str | None], None]
+        self,
+        topic: str,
+        payload: bytes,
+        on_ack: Callable[[int, str | None], None],
+        properties: Properties | None,
     ) -> None:
         self.topic = topic
         self.payload = payload
+        self.properties = properties
         self.on_ack = on_ack
         self.sent = False
         self.acked = False
@@ -87,6 +94,8 @@ class Link:
         self.state: State = "connecting"
         self.error: HallwardError | None = None
         """Why it ended, once it has."""
+        self.max_packet: int | None = None
+        """How large a packet the gateway takes, if it has said so (MQTT 5)."""
         self._loop = asyncio.get_running_loop()
         self._client = mqtt_client.make(options)
         self._receipts = Receipts(self._acknowledge, self._finished)
@@ -185,15 +194,23 @@ class Link:
     # Publishing
 
     def send(
-        self, topic: str, payload: bytes, on_ack: Callable[[int, str | None], None]
+        self,
+        topic: str,
+        payload: bytes,
+        on_ack: Callable[[int, str | None], None],
+        content_type: str | None = None,
     ) -> Outgoing:
         """Publishes with QoS 1, now or once there is a connection and room for it.
 
         ``on_ack`` gets the PUBACK's reason code and words. Raises ``Overflow`` when too many wait
-        for a connection.
+        for a connection, and ``TooLarge`` for what the gateway would end the connection for.
         """
         self._check_open()
-        outgoing = Outgoing(topic, payload, on_ack)
+        said = content_type is not None and self.options.protocol == "5"
+        properties = mqtt_client.content_type(str(content_type)) if said else None
+        outgoing = Outgoing(topic, payload, on_ack, properties)
+        if (words := self._too_large(outgoing)) is not None:
+            raise TooLarge(words, code=413)
         if not self.connected and len(self._queue) >= self.options.max_offline:
             raise Overflow(f"{len(self._queue)} messages wait for a connection already")
         self._queue.append(outgoing)
@@ -208,10 +225,25 @@ class Link:
     def _pump(self) -> None:
         while self._queue and self.connected and len(self._in_flight) < self.options.max_in_flight:
             outgoing = self._queue.popleft()
-            if not outgoing.cancelled:
-                info = self._client.publish(outgoing.topic, outgoing.payload, qos=1)
-                outgoing.sent = True
-                self._in_flight[info.mid] = outgoing
+            if outgoing.cancelled:
+                continue
+            if (words := self._too_large(outgoing)) is not None:
+                outgoing.on_ack(_PACKET_TOO_LARGE, words)
+                continue
+            info = self._client.publish(
+                outgoing.topic, outgoing.payload, qos=1, properties=outgoing.properties
+            )
+            outgoing.sent = True
+            self._in_flight[info.mid] = outgoing
+
+    def _too_large(self, outgoing: Outgoing) -> str | None:
+        """Why it cannot be sent, if that is so."""
+        if self.max_packet is None:
+            return None
+        size = mqtt_client.size(outgoing.topic, outgoing.payload, outgoing.properties)
+        if size <= self.max_packet:
+            return None
+        return f"a packet may have at most {self.max_packet} bytes, but this one has {size}"
 
     def _published(self, mid: int, code: int, reason: str | None) -> None:
         outgoing = self._in_flight.pop(mid, None)
@@ -221,7 +253,9 @@ class Link:
                 outgoing.on_ack(code, reason)
             self._pump()
 
-    async def publish(self, topic: str, payload: bytes, timeout: float) -> None:
+    async def publish(
+        self, topic: str, payload: bytes, timeout: float, content_type: str | None = None
+    ) -> None:
         """Publishes, and waits for the PUBACK. Raises what it refuses as the error that a reply
         with that code would be; on MQTT 3.1.1 a PUBACK cannot refuse.
         """
@@ -235,7 +269,7 @@ class Link:
             else:
                 done.set_exception(refusal(code, reason))
 
-        outgoing = self.send(topic, payload, acked)
+        outgoing = self.send(topic, payload, acked, content_type)
         stop = self.on_status(lambda status: self._give_up(done))
         try:
             await asyncio.wait_for(done, timeout)
@@ -447,9 +481,10 @@ class Link:
         options = self.options
 
         def on_connect(
-            _c: mqtt.Client, _u: Any, flags: mqtt.ConnectFlags, reason: ReasonCode, _p: Any
+            _c: mqtt.Client, _u: Any, flags: mqtt.ConnectFlags, reason: ReasonCode, said: Any
         ) -> None:
-            hand_over(self._connected, flags.session_present, reason.value, str(reason))
+            limit = mqtt_client.max_packet(said)
+            hand_over(self._connected, flags.session_present, reason.value, str(reason), limit)
 
         def on_disconnect(
             _c: mqtt.Client, _u: Any, flags: mqtt.DisconnectFlags, reason: ReasonCode, _p: Any
@@ -524,13 +559,14 @@ class Link:
             logger.error("%d messages of QoS 0 were lost: too many at once", self._dropped)
             self._dropped = 0
 
-    def _connected(self, resumed: bool, code: int, reason: str) -> None:
+    def _connected(self, resumed: bool, code: int, reason: str, max_packet: int | None) -> None:
         if code != 0:
             self.error = refusal(code, f"the gateway refused the connection: {reason}")
             if code in _REFUSED_FOR_GOOD and not self._opened.done():
                 self._opened.set_exception(Forbidden(self.error.reason, code=403))
             return
         self.error = None
+        self.max_packet = max_packet
         self.state = "connected"  # listeners hear of it behind our SUBSCRIBE
         self._resumed = resumed
         self._connected_at = self._loop.time()
