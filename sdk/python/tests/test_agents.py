@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -212,6 +213,28 @@ async def test_timeout_carries_the_handle_that_goes_on_waiting(team: Team) -> No
         with pytest.raises(hallward.TaskCancelled) as cancelled:
             await handle.result()
         assert cancelled.value.result.task == handle.id
+
+
+@pytest.mark.parametrize("nothing", [0, "0s", timedelta(0)])
+async def test_timeout_of_nothing_is_none_of_the_defaults(
+    team: Team, nothing: hallward.Duration
+) -> None:
+    async with team.joined("editor") as editor:
+        with pytest.raises(hallward.Timeout):
+            await editor.handoff.run("draft", timeout=nothing)
+        with pytest.raises(hallward.Timeout):
+            async for _ in editor.handoff.stream("draft", timeout=nothing):
+                pass
+        with pytest.raises(hallward.Timeout):
+            await editor.handoff.task("none").result(timeout=nothing)
+        with pytest.raises(hallward.Timeout):
+            await editor.handoff.group("none", timeout=nothing)
+        with pytest.raises(hallward.Timeout):
+            await editor.blackboard.set("a", 1, timeout=nothing)
+        with pytest.raises(hallward.Timeout):
+            await editor.inbox.send("bob", 1, timeout=nothing)
+        with pytest.raises(hallward.Timeout):
+            await editor.tools.provided("none", timeout=nothing)
 
 
 async def test_plain_asyncio_cancellation_works_and_can_take_the_task_back(team: Team) -> None:

@@ -191,7 +191,7 @@ class Approve:
         ``Forbidden`` for who may not decide, ``NotFound`` for what is decided.
         """
         if isinstance(approval, PendingApproval):
-            digest, approval = digest or approval.digest, approval.id
+            digest, approval = approval.digest if digest is None else digest, approval.id
         body = wire(
             decision=decision,
             reason=reason,

@@ -125,7 +125,8 @@ class Handoff:
         """
         handle = await self.dispatch(type, payload, **options)
         try:
-            return await handle.result(timeout=timeout or _patience(options))
+            wait = _patience(options) if timeout is None else timeout
+            return await handle.result(timeout=wait)
         except (Timeout, asyncio.CancelledError):
             if cancel:
                 with suppress(HallwardError):
@@ -144,7 +145,7 @@ class Handoff:
         (`Question`), and at last its final result. Raises as `run` does.
         """
         handle = await self.dispatch(type, payload, **options)
-        wait = timeout or _patience(options)
+        wait = _patience(options) if timeout is None else timeout
         async with aclosing(handle.stream(timeout=wait)) as news:
             async for one in news:
                 yield one

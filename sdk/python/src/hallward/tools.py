@@ -122,7 +122,8 @@ class Tools:
         call = f"{self._scope.me}/{name}"
         wait = optional_milliseconds(timeout)
         if wait is None:
-            wait = _MARGIN + (milliseconds(call_timeout) if call_timeout else _LONGEST_CALL)
+            longest = _LONGEST_CALL if call_timeout is None else milliseconds(call_timeout)
+            wait = _MARGIN + longest
         look = None if id is None else IN_A_MOMENT
         async with self._outcomes.follow(call, look=look) as stream:
             await self._subscribe()
