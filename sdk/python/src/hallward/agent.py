@@ -41,7 +41,8 @@ def connect(
     many deliveries may be in hand, unacknowledged. ``timeout``: of connecting, and the deadline of
     every call that names none. ``root``: the topic level above all rooms.
 
-    Raises ``Forbidden`` if the gateway will not have it, `Timeout` if it cannot be reached.
+    Raises ``Forbidden`` if the gateway will not have it, `Disconnected` if its certificate is none
+    to trust or it speaks no TLS, `Timeout` if it cannot be reached.
     """
     options = Options.of(
         url,

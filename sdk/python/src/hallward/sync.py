@@ -1328,7 +1328,8 @@ def connect(
     many deliveries may be in hand, unacknowledged. ``timeout``: of connecting, and the deadline of
     every call that names none. ``root``: the topic level above all rooms.
 
-    Raises ``Forbidden`` if the gateway will not have it, `Timeout` if it cannot be reached.
+    Raises ``Forbidden`` if the gateway will not have it, `Disconnected` if its certificate is none
+    to trust or it speaks no TLS, `Timeout` if it cannot be reached.
     """
     connecting = _agent.connect(url, agent=agent, username=username, password=password, tls=tls, protocol=protocol, encoding=encoding, ephemeral=ephemeral, window=window, keepalive=keepalive, timeout=timeout, root=root)
     portal = Portal.start()

@@ -24,6 +24,7 @@ from ..errors import (
     Forbidden,
     HallwardError,
     Overflow,
+    Refused,
     SessionTaken,
     Timeout,
     TooLarge,
@@ -132,10 +133,9 @@ class Link:
         try:
             await asyncio.wait_for(asyncio.shield(self._opened), timeout)
         except asyncio.TimeoutError:
-            where = f"{self.options.host}:{self.options.port}"
             why = f" ({self.error})" if self.error else ""
             await self.close()
-            raise Timeout(f"no gateway answered at {where} in {timeout:g} s{why}") from None
+            raise Timeout(f"no gateway answered at {self._where} in {timeout:g} s{why}") from None
         except BaseException:
             await self.close()
             raise
@@ -525,7 +525,7 @@ class Link:
 
         client.on_connect = on_connect
         client.on_disconnect = on_disconnect
-        client.on_connect_fail = lambda _c, _u: hand_over(self._could_not_connect)
+        client.on_connect_fail = lambda _c, _u: hand_over(self._could_not_connect, client.failure)
         client.on_message = on_message
         client.on_publish = on_publish
         client.on_subscribe = on_subscribe
@@ -584,9 +584,21 @@ class Link:
             self._opened.set_result(None)
         self._pump()
 
-    def _could_not_connect(self) -> None:
-        if self.error is None:
-            self.error = Disconnected("nobody answers there")
+    def _could_not_connect(self, failure: Exception | None) -> None:
+        self._failed_to_connect(mqtt_client.in_words(failure))
+        if mqtt_client.is_for_good(failure) and not self._opened.done():
+            words = f"{self._where}: {mqtt_client.in_words(failure)}"
+            self._opened.set_exception(Disconnected(words))
+
+    def _failed_to_connect(self, words: str) -> None:
+        """What is the last thing that went wrong, for who waits and for the log."""
+        if self._opened.done() and (self.error is None or self.error.reason != words):
+            logger.warning("%s: cannot connect to %s: %s", self.options.agent, self._where, words)
+        self.error = Disconnected(words)
+
+    @property
+    def _where(self) -> str:
+        return f"{self.options.host}:{self.options.port}"
 
     def _disconnected(self, taken: bool, reason: str) -> None:
         was_connected = self.connected
@@ -598,6 +610,9 @@ class Link:
         elif was_connected:
             logger.warning("%s: the connection is lost (%s)", self.options.agent, reason)
             self._set_state(ConnectionStatus("disconnected", reason=reason))
+        elif not isinstance(self.error, Refused):  # which it said before it hung up
+            hint = "" if self.options.secure else " (TLS is mqtts://)"
+            self._failed_to_connect(f"it hung up before it had said that it speaks MQTT{hint}")
 
     def _looks_taken(self) -> bool:
         """MQTT 3.1.1 cannot say that somebody else has connected under our name. Two programs that
