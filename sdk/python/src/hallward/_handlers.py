@@ -20,6 +20,10 @@ Handler = Callable[..., Union[Awaitable[R], R]]
 _FIRST_PAUSE = 1.0
 _LAST_PAUSE = 60.0
 _MAX_THREADS = 256
+_REST = 1.0
+"""Seconds for what is left when a program ends: it was cancelled before, or is not ours."""
+_CANCELLED = 30.0
+"""Seconds that a handler which was cancelled may go on."""
 
 
 def is_coroutine_function(handler: Callable[..., Any]) -> bool:
@@ -108,9 +112,38 @@ class Handlers:
             pause = min(pause * 2, _LAST_PAUSE)
 
     async def close(self) -> None:
-        """Cancels what runs, and waits until it has ended."""
+        """Cancels what runs, and waits until it has ended, or for long enough."""
         current = asyncio.current_task()
         running = [task for task in self._running if task is not current]
+        if not running:
+            return
         for task in running:
             task.cancel()
-        await asyncio.gather(*running, return_exceptions=True)
+        ended, left = await asyncio.wait(running, timeout=_CANCELLED)
+        for task in ended:
+            if not task.cancelled():
+                task.exception()  # it was cancelled, so nobody asks
+        for task in left:
+            logger.error(
+                "%s goes on though it was cancelled, and is left to itself", task.get_name()
+            )
+
+
+def run_to_its_end(work: Coroutine[Any, Any, R]) -> R:
+    """As `asyncio.run`, which would wait for ever for what goes on though it was cancelled."""
+    loop = asyncio.new_event_loop()
+    try:
+        asyncio.set_event_loop(loop)
+        return loop.run_until_complete(work)
+    finally:
+        try:
+            rest = asyncio.all_tasks(loop)
+            for task in rest:
+                task.cancel()
+            if rest:
+                loop.run_until_complete(asyncio.wait(rest, timeout=_REST))
+            loop.run_until_complete(loop.shutdown_asyncgens())
+            loop.run_until_complete(loop.shutdown_default_executor())
+        finally:
+            asyncio.set_event_loop(None)
+            loop.close()

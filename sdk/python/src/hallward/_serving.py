@@ -55,7 +55,7 @@ class Serving:
         self._listeners = listeners
         self._loop = asyncio.get_running_loop()
         self._leases = Leases(self._loop)
-        self._host = Host(self._scope, self._leases, self._changed)
+        self._host = Host(self._scope, self._leases, grace, self._changed)
         self._runs: dict[object, Run] = {}
         self._done: OrderedDict[object, None] = OrderedDict()
         """Attempts and calls that are over, in case they come again."""
@@ -255,7 +255,7 @@ class Serving:
         await self._wait_for_runs(self._grace)
         for run in list(self._runs.values()):
             run.stop(over=False)
-        await self._wait_for_runs(self._scope.commands.timeout)
+        await self._wait_for_runs(self._grace + self._scope.commands.timeout)
         for tool in self._tools:
             withdrawing = self._scope.publish(
                 b"", "tools/register", self._scope.me, tool, timeout=_LAST_WORDS

@@ -14,6 +14,7 @@ from typing import Any, Literal, TypeVar, cast
 from ._codec import Encoding
 from ._definitions import TaskDefinition, ToolDefinition, tool_definition
 from ._durations import Duration, optional_milliseconds, seconds
+from ._handlers import run_to_its_end
 from ._names import checked
 from ._serving import Changed, Serving
 from .agent import Agent, connect
@@ -61,7 +62,8 @@ class Worker:
     ) -> None:
         """``gateway``: its URL, as for `connect`, and then ``agent`` is the name to connect under;
         or an agent that is connected already. ``capacity``: tasks at once. ``grace``: how long
-        tasks may go on when the worker stops; then they are given back.
+        tasks may go on when the worker stops; then they are cancelled and given back. One that goes
+        on after that, for as long again, is left to itself.
         """
         if isinstance(gateway, str):
             if agent is None:
@@ -171,7 +173,7 @@ class Worker:
         program at once. Returns when all is over; raises `SessionTaken` if another program took
         this worker's name.
         """
-        asyncio.run(self._run())
+        run_to_its_end(self._run())
 
     async def _run(self) -> None:
         loop = asyncio.get_running_loop()
