@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -328,3 +328,24 @@ async def test_backlog_larger_than_the_window_does_not_keep_calls_from_being_ans
             if len(found) == 12:
                 break
         assert found == list(range(12))
+
+
+async def test_what_cannot_be_asked_for_is_refused_at_once(team: Team) -> None:
+    letters: Any = "one"
+    async with team.joined("editor") as editor:
+        with pytest.raises(hallward.Malformed):
+            editor.observe.on("a/#", print)
+        with pytest.raises(TypeError, match="depends_on"):
+            await editor.handoff.dispatch("draft", depends_on=letters)
+        with pytest.raises(TypeError, match="any_of"):
+            await editor.handoff.dispatch("draft", any_of=letters)
+        with pytest.raises(TypeError, match="approvers"):
+            await editor.approve.request("publish", approvers=letters)
+        with pytest.raises(TypeError, match="capabilities"):
+            await editor.announce(capabilities=letters)
+        with pytest.raises(hallward.Malformed, match="time zone"):
+            await editor.observe.replay(since=datetime(2026, 1, 1))
+        with pytest.raises(hallward.Malformed):
+            await editor.raw.publish("\ud800", 1)
+        with pytest.raises(hallward.Malformed):
+            await editor.blackboard.set("\ud800", 1)

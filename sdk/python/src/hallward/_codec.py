@@ -23,7 +23,9 @@ def encode(document: Any, encoding: Encoding) -> bytes:
     """Raises ``Malformed`` for what neither JSON nor CBOR can say, as NaN, or a set."""
     try:
         return _to_cbor(document) if encoding == "cbor" else _to_json(document)
-    except (TypeError, ValueError, RecursionError) as error:
+    except HallwardMissing:
+        raise
+    except Exception as error:  # cbor2 has some of its own
         raise Malformed(f"cannot be written: {error}", code=400) from error
 
 

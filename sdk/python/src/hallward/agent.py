@@ -44,6 +44,8 @@ def connect(
     Raises ``Forbidden`` if the gateway will not have it, `Disconnected` if its certificate is none
     to trust or it speaks no TLS, `Timeout` if it cannot be reached.
     """
+    if encoding not in ("json", "cbor"):
+        raise ValueError(f"an encoding is 'json' or 'cbor', not {encoding!r}")
     options = Options.of(
         url,
         agent,

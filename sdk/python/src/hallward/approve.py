@@ -12,7 +12,7 @@ from ._commands import UNSET, wire
 from ._durations import Duration, milliseconds, optional_milliseconds
 from ._handlers import Handler
 from ._link import Delivery
-from ._names import checked, new_id
+from ._names import checked, listed, new_id
 from ._outcomes import AT_ONCE, Look, Outcomes
 from ._scope import Listener, Scope, within
 from ._skim import skim
@@ -71,6 +71,9 @@ class Approve:
         waits for the same request, and asks nobody twice.
         """
         name = checked("approval", id) if id is not None else new_id()
+        for field, names in (("approvers", approvers), ("escalate_to", escalate_to)):
+            if names is not None:
+                listed(field, names)
         body = wire(
             action=action,
             id=name,

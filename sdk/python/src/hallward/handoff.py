@@ -14,7 +14,7 @@ from ._commands import BUSY, FULL, wire
 from ._durations import Duration, milliseconds, optional_milliseconds, seconds
 from ._handlers import Handler
 from ._link import Delivery
-from ._names import checked, new_id
+from ._names import checked, listed, new_id
 from ._outcomes import AT_ONCE, IN_A_MOMENT, Look
 from ._results import News, Result, Results, result_of
 from ._scope import DEFAULT_WAIT, Listener, Scope, within
@@ -405,6 +405,9 @@ class TaskHandle:
 def _task(type: str, payload: Any, options: TaskOptions) -> dict[str, Any]:
     if unknown := options.keys() - TaskOptions.__annotations__.keys():
         raise TypeError(f"a task has no option {min(unknown)!r}")
+    for field in ("capabilities", "any_of"):
+        if options.get(field) is not None:
+            listed(field, options.get(field))
     backoff = options.get("backoff")
     parent = options.get("parent")
     body = wire(
@@ -422,7 +425,8 @@ def _task(type: str, payload: Any, options: TaskOptions) -> dict[str, Any]:
         affinity=options.get("affinity"),
         require_online=options.get("require_online"),
         correlation_id=options.get("correlation_id"),
-        depends_on=[_id(one) for one in options.get("depends_on", [])] or None,
+        depends_on=[_id(one) for one in listed("depends_on", options.get("depends_on", ()))]
+        or None,
         parent=None if parent is None else _id(parent),
         group=options.get("group"),
         group_size=options.get("group_size"),
