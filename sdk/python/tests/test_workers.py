@@ -386,8 +386,8 @@ worker = hallward.Worker(os.environ["URL"], agent="w", room=os.environ["ROOM"], 
 async def draft(task):
     while True:
         try:
-            await asyncio.Event().wait()
-        except asyncio.CancelledError:
+            await asyncio.sleep(3_600)
+        except:
             pass
 
 worker.run()

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import ctypes
 import inspect
 import logging
 import threading
 from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
 from typing import Any, TypeVar, Union, cast
 
 from .errors import Fatal
@@ -129,6 +131,12 @@ class Handlers:
             )
 
 
+def _never_destroy(task: asyncio.Task[Any]) -> None:
+    """What catches everything catches also its destruction, and the program would not end."""
+    with suppress(AttributeError):  # other interpreters than CPython destroy nothing at their end
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(task))
+
+
 def run_to_its_end(work: Coroutine[Any, Any, R]) -> R:
     """As `asyncio.run`, which would wait for ever for what goes on though it was cancelled."""
     loop = asyncio.new_event_loop()
@@ -141,7 +149,9 @@ def run_to_its_end(work: Coroutine[Any, Any, R]) -> R:
             for task in rest:
                 task.cancel()
             if rest:
-                loop.run_until_complete(asyncio.wait(rest, timeout=_REST))
+                _, left = loop.run_until_complete(asyncio.wait(rest, timeout=_REST))
+                for task in left:
+                    _never_destroy(task)
             loop.run_until_complete(loop.shutdown_asyncgens())
             loop.run_until_complete(loop.shutdown_default_executor())
         finally:
