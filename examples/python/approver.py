@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 
 import hallward
 import hallward.sync
@@ -24,4 +25,9 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except hallward.HallwardError as failed:
+        sys.exit(str(failed))
+    except KeyboardInterrupt:
+        sys.exit(130)

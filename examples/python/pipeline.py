@@ -24,7 +24,9 @@ NEXT = {"research": "draft", "draft": "review"}
 
 
 async def pipeline(query: str) -> str:
-    """Runs the whole pipeline for one query. Returns what the publisher said."""
+    """Runs the whole pipeline for one query. Returns what the publisher said; raises what a step
+    came to that failed.
+    """
     async with hallward.connect(URL, agent="orchestrator") as me:
         room = await me.join("content-pipeline")
         published: asyncio.Future[str] = asyncio.get_running_loop().create_future()
@@ -32,6 +34,9 @@ async def pipeline(query: str) -> str:
         # Everything that anybody does in the room.
         room.observe.on("*", lambda seen: print(f"  {seen.source}: {seen.category} {told(seen)}"))
 
+        for step in STEPS:  # what failed in an earlier run gets another chance
+            with suppress(hallward.NotFound, hallward.Conflict):
+                await room.handoff.redrive(f"{query}-{step}")
         with suppress(hallward.NotFound):  # an earlier run came that far: its result is ours
             return str((await room.handoff.task(f"{query}-publish").result()).value)
 
@@ -39,10 +44,16 @@ async def pipeline(query: str) -> str:
         await room.blackboard.set(f"plan/{query}", {"steps": STEPS, "current": 0})
 
         async def next_step(result: hallward.Result) -> None:
-            """Called with every result; acknowledged when it has returned."""
-            if not result.final:
+            """Called with every result; acknowledged when it has returned. What it raises would be
+            tried again, so a step that failed ends the program another way.
+            """
+            if not result.final or not result.task.startswith(f"{query}-"):
                 return
-            value = result.or_raise().value
+            try:
+                value = result.or_raise().value
+            except hallward.TaskError as failed:
+                published.set_exception(failed)
+                return
             await room.blackboard.set(
                 f"plan/{query}", {"current": STEPS.index(result.task_type) + 1}, merge=True
             )
@@ -78,5 +89,14 @@ def told(seen: hallward.Observed) -> str:
     return str(seen.payload)
 
 
+def main() -> None:
+    try:
+        print(asyncio.run(pipeline(sys.argv[1] if len(sys.argv) > 1 else "tides")))
+    except hallward.HallwardError as failed:
+        sys.exit(str(failed))
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
 if __name__ == "__main__":
-    print(asyncio.run(pipeline(sys.argv[1] if len(sys.argv) > 1 else "tides")))
+    main()

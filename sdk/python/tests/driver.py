@@ -312,11 +312,9 @@ class Driver:
     async def op_inbox_send(self, request: Request) -> Reply:
         message: Any = request.get("json")
         if "text" in request:
-            message = request["text"]
+            message = request["text"].encode()
         elif "base64" in request:
             message = base64.b64decode(request["base64"])
-        elif isinstance(message, str):
-            message = json.dumps(message)
         await self.room(request).inbox.send(request["to"], message, **timeout(request))
 
     async def op_inbox_listen(self, request: Request) -> Reply:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -80,7 +81,7 @@ async def test_iterator_over_the_inbox_acknowledges_with_the_next_step(team: Tea
     async with team.joined("reader") as reader:
         await reader.inbox.send(team.name("reader"), "last")
         async for message in reader.inbox:
-            assert message.text == "last"
+            assert message.value == "last"
             break
 
 
@@ -214,6 +215,28 @@ async def test_timeout_carries_the_handle_that_goes_on_waiting(team: Team) -> No
         assert cancelled.value.result.task == handle.id
 
 
+@pytest.mark.parametrize("nothing", [0, "0s", timedelta(0)])
+async def test_timeout_of_nothing_is_none_of_the_defaults(
+    team: Team, nothing: hallward.Duration
+) -> None:
+    async with team.joined("editor") as editor:
+        with pytest.raises(hallward.Timeout):
+            await editor.handoff.run("draft", timeout=nothing)
+        with pytest.raises(hallward.Timeout):
+            async for _ in editor.handoff.stream("draft", timeout=nothing):
+                pass
+        with pytest.raises(hallward.Timeout):
+            await editor.handoff.task("none").result(timeout=nothing)
+        with pytest.raises(hallward.Timeout):
+            await editor.handoff.group("none", timeout=nothing)
+        with pytest.raises(hallward.Timeout):
+            await editor.blackboard.set("a", 1, timeout=nothing)
+        with pytest.raises(hallward.Timeout):
+            await editor.inbox.send("bob", 1, timeout=nothing)
+        with pytest.raises(hallward.Timeout):
+            await editor.tools.provided("none", timeout=nothing)
+
+
 async def test_plain_asyncio_cancellation_works_and_can_take_the_task_back(team: Team) -> None:
     async with team.joined("editor") as editor:
         running = asyncio.create_task(editor.handoff.run("draft", id="mine", cancel=True))
@@ -305,3 +328,24 @@ async def test_backlog_larger_than_the_window_does_not_keep_calls_from_being_ans
             if len(found) == 12:
                 break
         assert found == list(range(12))
+
+
+async def test_what_cannot_be_asked_for_is_refused_at_once(team: Team) -> None:
+    letters: Any = "one"
+    async with team.joined("editor") as editor:
+        with pytest.raises(hallward.Malformed):
+            editor.observe.on("a/#", print)
+        with pytest.raises(TypeError, match="depends_on"):
+            await editor.handoff.dispatch("draft", depends_on=letters)
+        with pytest.raises(TypeError, match="any_of"):
+            await editor.handoff.dispatch("draft", any_of=letters)
+        with pytest.raises(TypeError, match="approvers"):
+            await editor.approve.request("publish", approvers=letters)
+        with pytest.raises(TypeError, match="capabilities"):
+            await editor.announce(capabilities=letters)
+        with pytest.raises(hallward.Malformed, match="time zone"):
+            await editor.observe.replay(since=datetime(2026, 1, 1))
+        with pytest.raises(hallward.Malformed):
+            await editor.raw.publish("\ud800", 1)
+        with pytest.raises(hallward.Malformed):
+            await editor.blackboard.set("\ud800", 1)

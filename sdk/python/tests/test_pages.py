@@ -163,6 +163,65 @@ def test_pipeline_runs_from_end_to_end_and_goes_on_after_a_kill(own_gateway: Gat
         one.communicate()
 
 
+def start_example(gateway: Gateway, script: Path, *arguments: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, str(script), *arguments],
+        env=environment(gateway),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+FAILING = """
+import os
+import hallward
+
+worker = hallward.Worker(os.environ["HALLWARD_URL"], agent="w", room="content-pipeline")
+
+@worker.task("research")
+async def research(task):
+    raise hallward.Fatal("no library")
+
+worker.run()
+"""
+
+
+def test_pipeline_whose_step_fails_ends_with_words_and_its_next_run_tries_again(
+    tmp_path: Path, own_gateway: Gateway, background: list[subprocess.Popen[str]]
+) -> None:
+    script = tmp_path / "failing.py"
+    script.write_text(FAILING)
+    arguments = [sys.executable, str(script)]
+    background.append(subprocess.Popen(arguments, env=environment(own_gateway), text=True))
+    for _ in range(2):
+        pipeline = start_example(own_gateway, EXAMPLES / "pipeline.py", "tides")
+        _, errors = pipeline.communicate(timeout=DEADLINE)
+        assert pipeline.returncode == 1
+        assert errors == "research tides-research: no library\n"
+    with sync.connect(own_gateway.url, agent="tester") as me:
+        past = me.join("content-pipeline").observe.replay(from_seq=1).events
+    what = [one.what for one in past if one.subject == "tides-research"]
+    assert what.count("handoff.redriven") == 1
+    assert what.count("handoff.failed") == 2
+
+
+@pytest.mark.parametrize("script", ["pipeline.py", "approver.py"])
+def test_example_ends_without_a_traceback_on_ctrl_c(own_gateway: Gateway, script: str) -> None:
+    with sync.connect(own_gateway.url, agent="tester") as me:
+        room = me.join("content-pipeline")
+        with room.observe.live("presence") as events:
+            example = start_example(own_gateway, EXAMPLES / script)
+            agent = {"pipeline.py": "orchestrator", "approver.py": "chief"}[script]
+            for one in events:
+                if one.event is not None and one.event.who == agent:
+                    break
+        example.send_signal(signal.SIGINT)
+        _, errors = example.communicate(timeout=DEADLINE)
+        assert (example.returncode, errors) == (130, "")
+
+
 def chief_says_yes(chief: subprocess.Popen[str]) -> tuple[str, int]:
     """Types y once it is asked, and ends the program once it has decided."""
     assert chief.stdin is not None

@@ -26,7 +26,7 @@ def test_everything_has_a_plain_twin(team: Team) -> None:
             assert next(changes).value == 1
         room.inbox.send(me.name, "hello")
         for message in room.inbox:
-            assert message.text == "hello"
+            assert message.value == "hello"
             room.inbox.ack()
             break
         with room.observe.events(from_seq=1) as events:

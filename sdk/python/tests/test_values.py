@@ -178,3 +178,40 @@ def test_timeout_and_disconnected_are_the_built_in_ones_too() -> None:
     assert issubclass(hallward.SessionTaken, ConnectionError)
     error = hallward.Conflict("no", code=409, path="ops[1]", command="blackboard/txn")
     assert str(error) == "blackboard/txn: no (ops[1]) [409]"
+
+
+def test_encoding_that_is_none_is_refused() -> None:
+    wrong: Any = "xml"
+    with pytest.raises(ValueError, match="xml"):
+        hallward.connect("mqtt://localhost", agent="a", encoding=wrong)
+
+
+@pytest.mark.parametrize("name", [None, 1, b"a"])
+def test_name_that_is_no_text_is_malformed(name: Any) -> None:
+    with pytest.raises(Malformed):
+        hallward.connect("mqtt://localhost", agent=name)
+    with pytest.raises(Malformed):
+        checked_key(name)
+
+
+def test_what_cbor_cannot_say_is_malformed() -> None:
+    for value in (datetime(2026, 1, 1), "\ud800"):
+        with pytest.raises(Malformed):
+            encode({"x": value}, "cbor")
+
+
+@pytest.mark.parametrize("capacity", [0, -1, "2", True, 1.5])
+def test_worker_with_no_capacity_is_refused(capacity: Any) -> None:
+    with pytest.raises(ValueError, match="capacity"):
+        hallward.Worker("mqtt://localhost", agent="w", room="r", capacity=capacity)
+
+
+async def test_worker_without_handlers_is_refused() -> None:
+    worker = hallward.Worker("mqtt://localhost", agent="w", room="r")
+    with pytest.raises(ValueError, match="without handlers"):
+        await worker.serve()
+    with pytest.raises(ValueError, match="offers nothing"):
+        worker.task("draft", capabilities=[])(lambda task: None)
+    letters: Any = "draft"
+    with pytest.raises(TypeError, match="capabilities"):
+        worker.task("draft", capabilities=letters)(lambda task: None)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import sys
 import threading
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Annotated, Any
 
 import pytest
-from conftest import Team
+from conftest import Team, until
 
 import hallward
 import hallward.sync
@@ -301,3 +304,119 @@ async def test_open_questions_of_a_room_can_be_read_and_answered_by_who_may(team
                 await question.answer("short")
                 break
         assert (await handle.result()).value == "short"
+
+
+async def test_handler_that_takes_too_long_and_goes_on_when_cancelled_is_left(
+    team: Team, caplog: pytest.LogCaptureFixture
+) -> None:
+    worker = team.worker(grace="20ms")
+    free, ended = asyncio.Event(), asyncio.Event()
+
+    @worker.task("draft", timeout="20ms")
+    async def draft(task: hallward.Task[Any]) -> None:
+        while not free.is_set():
+            with suppress(asyncio.CancelledError):
+                await free.wait()
+        ended.set()
+
+    async with team.joined("editor") as editor:
+        async with team.serving(worker):
+            with pytest.raises(hallward.TaskFailed, match="longer than 20 ms"):
+                await editor.handoff.run("draft", id="mine", max_attempts=1)
+        free.set()
+    assert "task mine goes on though it was cancelled" in caplog.text
+    await ended.wait()
+
+
+async def test_handler_that_goes_on_when_its_worker_stops_is_left_and_given_back(
+    team: Team, caplog: pytest.LogCaptureFixture
+) -> None:
+    worker = team.worker(grace="20ms")
+    started, free, ended = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    @worker.task("draft")
+    async def draft(task: hallward.Task[Any]) -> None:
+        started.set()
+        while not free.is_set():
+            with suppress(asyncio.CancelledError):
+                await free.wait()
+        ended.set()
+
+    async with team.joined("editor") as editor:
+        async with team.serving(worker):
+            handle = await editor.handoff.dispatch("draft", id="mine")
+            await started.wait()
+        error = (await handle.get()).error
+        assert error is not None
+        assert error.code == "released"
+        await handle.cancel()
+        free.set()
+    assert "task mine goes on though it was cancelled" in caplog.text
+    await ended.wait()
+
+
+async def test_handler_of_messages_that_goes_on_does_not_keep_its_agent_from_closing(
+    team: Team, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hallward._handlers._CANCELLED", 0.02)
+    started, free = asyncio.Event(), asyncio.Event()
+
+    async def handler(message: hallward.InboxMessage) -> None:
+        started.set()
+        while not free.is_set():
+            with suppress(asyncio.CancelledError):
+                await free.wait()
+
+    async with team.joined("editor") as editor:
+        editor.inbox.on_message(handler)
+        await editor.inbox.send(team.name("editor"), "hello")
+        await started.wait()
+    free.set()
+    assert "goes on though it was cancelled" in caplog.text
+
+
+STUBBORN = """
+import asyncio
+import os
+import hallward
+
+worker = hallward.Worker(os.environ["URL"], agent="w", room=os.environ["ROOM"], grace="20ms")
+
+@worker.task("draft")
+async def draft(task):
+    while True:
+        try:
+            await asyncio.sleep(3_600)
+        except:
+            pass
+
+worker.run()
+print("ended in good order")
+"""
+
+
+async def test_program_whose_handler_goes_on_ends_on_sigterm(team: Team) -> None:
+    program = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-c",
+        STUBBORN,
+        env={**os.environ, "URL": team.gateway.url, "ROOM": team.room},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    async with team.joined("editor") as editor:
+        handle = await editor.handoff.dispatch("draft", id="mine")
+
+        async def running() -> bool:
+            return (await handle.get()).state == "running"
+
+        await until(running, editor)
+        program.terminate()
+        output, errors = await program.communicate()
+        assert program.returncode == 0
+        assert output == b"ended in good order\n"
+        assert b"task mine goes on though it was cancelled" in errors
+        error = (await handle.get()).error
+        assert error is not None
+        assert error.code == "released"
+        await handle.cancel()

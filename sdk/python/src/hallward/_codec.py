@@ -11,15 +11,21 @@ from .errors import Malformed, ProtocolError
 
 Encoding = Literal["json", "cbor"]
 
-_FIRST_OF_CBOR = 0x80
-"""A document in JSON begins with ASCII, one in CBOR (a map, or a tag) does not."""
+JSON_TYPE = "application/json"
+CBOR_TYPE = "application/cbor"
+_ARRAYS_AND_MAPS = range(0x80, 0xC0)
+"""So begins CBOR where nothing says what it is. No text of UTF-8 does."""
+_SELF_DESCRIBED = b"\xd9\xd9\xf7"
+"""A tag that may stand before."""
 
 
 def encode(document: Any, encoding: Encoding) -> bytes:
     """Raises ``Malformed`` for what neither JSON nor CBOR can say, as NaN, or a set."""
     try:
         return _to_cbor(document) if encoding == "cbor" else _to_json(document)
-    except (TypeError, ValueError, RecursionError) as error:
+    except HallwardMissing:
+        raise
+    except Exception as error:  # cbor2 has some of its own
         raise Malformed(f"cannot be written: {error}", code=400) from error
 
 
@@ -42,16 +48,21 @@ def _plain_in_cbor(encoder: Any, value: object) -> None:
     encoder.encode(plain(value))
 
 
-def decode(payload: bytes) -> Any:
+def decode(payload: bytes, content_type: str | None = None) -> Any:
     """What a payload says, whichever of the two it is in. Raises ``ProtocolError``."""
     try:
-        if payload[:1] >= bytes([_FIRST_OF_CBOR]):
+        if content_type == CBOR_TYPE or (content_type != JSON_TYPE and _looks_like_cbor(payload)):
             return _cbor2().loads(payload)
         return json.loads(payload)
     except HallwardMissing:
         raise
     except Exception as error:
         raise ProtocolError(f"neither JSON nor CBOR: {payload[:60]!r} ({error})") from error
+
+
+def _looks_like_cbor(payload: bytes) -> bool:
+    first = payload.removeprefix(_SELF_DESCRIBED)[:1]
+    return first != b"" and first[0] in _ARRAYS_AND_MAPS
 
 
 def decode_object(payload: bytes) -> Mapping[str, Any]:
@@ -64,6 +75,15 @@ def decode_object(payload: bytes) -> Mapping[str, Any]:
 
 class HallwardMissing(ImportError):
     """An optional dependency is not installed."""
+
+
+UNREADABLE = (ProtocolError, HallwardMissing)
+"""What `decode` raises."""
+
+
+def unreadable(what: str, error: Exception) -> ProtocolError:
+    """For whoever waits for what came, and cannot be read."""
+    return ProtocolError(f"{what} cannot be read: {error}")
 
 
 def _cbor2() -> Any:

@@ -12,19 +12,21 @@ import asyncio
 import logging
 import random
 import re
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from ._codec import Encoding, decode_object, encode
+from ._codec import UNREADABLE, Encoding, decode_object, encode, unreadable
 from ._link import ConnectionStatus, Delivery, Link, Outgoing
 from ._names import new_id
+from ._skim import skim
 from .errors import (
     REFUSALS,
     Conflict,
     HallwardError,
-    ProtocolError,
     Refused,
     Timeout,
+    TooLarge,
     TooMany,
     Unavailable,
 )
@@ -39,6 +41,7 @@ FULL: Again = (TooMany,)
 
 _FIRST_PAUSE = 0.25
 _LAST_PAUSE = 60.0
+_REFUSALS = 100
 
 
 class _Unset:
@@ -92,6 +95,8 @@ class Commands:
         """The deadline of a call that names none, in seconds."""
         self._pending: dict[str, _Pending] = {}
         self._unasked: list[Callable[[str, Reply], None]] = []
+        self._refusals: deque[Reply] = deque(maxlen=_REFUSALS)
+        """What was refused last and does not say which command it is about."""
         link.on_status(self._connection_changed)
 
     @property
@@ -137,7 +142,9 @@ class Commands:
         while True:
             start = self._now()
             try:
-                return await self._once(command, key, topic, payload, deadline, timeout)
+                return await self._once(
+                    command, key, correlation, topic, payload, deadline, timeout
+                )
             except again as refused:
                 wait = max(pause, getattr(refused, "retry_after", 0.0)) * random.uniform(0.5, 1.0)
                 # With too little time for a reply, "refused" would become "who knows".
@@ -148,13 +155,20 @@ class Commands:
                 pause = min(pause * 2, _LAST_PAUSE)
 
     async def _once(
-        self, command: str, key: str, topic: str, payload: bytes, deadline: float, timeout: float
+        self,
+        command: str,
+        key: str,
+        correlation: str,
+        topic: str,
+        payload: bytes,
+        deadline: float,
+        timeout: float,
     ) -> Reply:
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Reply] = loop.create_future()
         if key in self._pending:
             raise Conflict(f"{key!r} is on its way already", code=409, command=command)
-        pending = _Pending(command, key, topic, payload, future)
+        pending = _Pending(command, correlation, topic, payload, future)
 
         def expire() -> None:
             if not future.done():
@@ -181,7 +195,11 @@ class Commands:
             if code >= 0x80:
                 self._refused_by_ack(pending, code, reason)
 
-        pending.outgoing = self.link.send(pending.topic, pending.payload, acked)
+        try:
+            pending.outgoing = self.link.send(pending.topic, pending.payload, acked)
+        except TooLarge as error:
+            error.command = pending.command
+            raise
 
     def _refused_by_ack(self, pending: _Pending, code: int, reason: str | None) -> None:
         """A refusal's reply comes before its PUBACK. One that could not say which command it is
@@ -190,15 +208,29 @@ class Commands:
         if not pending.future.done():
             from ._link.link import refusal
 
-            error = refusal(code, reason)
+            error = self.as_replied(refusal(code, reason))
             error.command = pending.command
             pending.future.set_exception(error)
+
+    def as_replied(self, refused: HallwardError) -> HallwardError:
+        """What a PUBACK refuses, a reply has refused before: with a code of its own, and without
+        saying of which publish it is. The words are the same.
+        """
+        for reply in reversed(self._refusals):
+            where = f" ({reply.path})" if reply.path else ""
+            if refused.reason in (reply.reason, f"{reply.reason}{where}"):
+                return error_of(reply)
+        return refused
 
     def _connection_changed(self, status: ConnectionStatus) -> None:
         if status.state == "connected":
             for pending in list(self._pending.values()):
                 if pending.outgoing is not None and pending.outgoing.acked:
-                    self._send(pending)
+                    try:
+                        self._send(pending)
+                    except HallwardError as error:
+                        if not pending.future.done():
+                            pending.future.set_exception(error)
         elif self.link.ended and self.link.error is not None:
             for pending in list(self._pending.values()):
                 if not pending.future.done():
@@ -209,8 +241,8 @@ class Commands:
         delivery.ack()
         try:
             reply = Reply.read(decode_object(delivery.payload))
-        except ProtocolError as error:
-            logger.error("%s: %s", delivery.topic, error)
+        except UNREADABLE as error:
+            self._unreadable(delivery, error)
             return
         pending = self._find(reply)
         if pending is None:
@@ -220,6 +252,23 @@ class Commands:
                 pending.future.set_result(reply)
             else:
                 pending.future.set_exception(error_of(reply))
+
+    def _unreadable(self, delivery: Delivery, error: Exception) -> None:
+        """Whose reply it is shows in the packet, or in what can be read of it."""
+        said = skim(delivery.payload)
+        names = {said.get("id"), said.get("correlationId"), delivery.about.correlation} - {None}
+        mine = [
+            one
+            for key, one in self._pending.items()
+            if one.command == said.get("command", one.command)
+            and (not names or key in names or one.correlation in names)
+        ]
+        if len(mine) != 1:
+            logger.error("%s: %s", delivery.topic, error)
+        elif not mine[0].future.done():
+            told = unreadable("the reply", error)
+            told.command = mine[0].command
+            mine[0].future.set_exception(told)
 
     def _find(self, reply: Reply) -> _Pending | None:
         for key in (reply.id, reply.correlation_id):
@@ -233,6 +282,7 @@ class Commands:
 
     def _tell_unasked(self, room: str, reply: Reply) -> None:
         if reply.status == "rejected" and reply.task is None and reply.correlation_id is None:
+            self._refusals.append(reply)
             logger.warning("%s refused: %s [%d]", reply.command, reply.reason, reply.code)
         for listener in list(self._unasked):
             listener(room, reply)

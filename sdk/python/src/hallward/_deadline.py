@@ -6,8 +6,11 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable
-from typing import TypeVar
+from typing import Any, TypeVar
+
+logger = logging.getLogger("hallward")
 
 T = TypeVar("T")
 
@@ -16,22 +19,37 @@ class TimeIsUp(Exception):
     """What was waited for was not done in time, and was cancelled."""
 
 
-async def in_time(work: Awaitable[T], limit: float) -> T:
-    """Waits for it, at most ``limit`` seconds. Raises `TimeIsUp`."""
+async def in_time(
+    work: Awaitable[T], limit: float | None, *, grace: float | None = None, name: str = "it"
+) -> T:
+    """Waits for it, at most ``limit`` seconds. Raises `TimeIsUp`.
+
+    What goes on for ``grace`` seconds though it was cancelled is left to itself, and the log says
+    so.
+    """
     task = asyncio.ensure_future(work)
     try:
         await asyncio.wait({task}, timeout=limit)
         if task.done():
             return task.result()
     except asyncio.CancelledError:
-        await _cancel(task)
+        await _cancel(task, grace, name)
         raise
-    await _cancel(task)
+    await _cancel(task, grace, name)
     if task.done() and not task.cancelled() and task.exception() is None:
         return task.result()  # it was done in the very moment
     raise TimeIsUp
 
 
-async def _cancel(task: asyncio.Future[T]) -> None:
+async def _cancel(task: asyncio.Future[T], grace: float | None, name: str) -> None:
     task.cancel()
-    await asyncio.wait({task})
+    await asyncio.wait({task}, timeout=grace)
+    if not task.done():
+        logger.error("%s goes on though it was cancelled, and is left to itself", name)
+        task.add_done_callback(_ended)
+
+
+def _ended(task: asyncio.Future[Any]) -> None:
+    """Nobody waits any more for what comes of it."""
+    if not task.cancelled() and task.exception() is not None:
+        logger.debug("what was left to itself has failed", exc_info=task.exception())

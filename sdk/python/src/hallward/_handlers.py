@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import ctypes
 import inspect
 import logging
 import threading
 from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
 from typing import Any, TypeVar, Union, cast
 
 from .errors import Fatal
@@ -20,6 +22,10 @@ Handler = Callable[..., Union[Awaitable[R], R]]
 _FIRST_PAUSE = 1.0
 _LAST_PAUSE = 60.0
 _MAX_THREADS = 256
+_REST = 1.0
+"""Seconds for what is left when a program ends: it was cancelled before, or is not ours."""
+_CANCELLED = 30.0
+"""Seconds that a handler which was cancelled may go on."""
 
 
 def is_coroutine_function(handler: Callable[..., Any]) -> bool:
@@ -108,9 +114,46 @@ class Handlers:
             pause = min(pause * 2, _LAST_PAUSE)
 
     async def close(self) -> None:
-        """Cancels what runs, and waits until it has ended."""
+        """Cancels what runs, and waits until it has ended, or for long enough."""
         current = asyncio.current_task()
         running = [task for task in self._running if task is not current]
+        if not running:
+            return
         for task in running:
             task.cancel()
-        await asyncio.gather(*running, return_exceptions=True)
+        ended, left = await asyncio.wait(running, timeout=_CANCELLED)
+        for task in ended:
+            if not task.cancelled():
+                task.exception()  # it was cancelled, so nobody asks
+        for task in left:
+            logger.error(
+                "%s goes on though it was cancelled, and is left to itself", task.get_name()
+            )
+
+
+def _never_destroy(task: asyncio.Task[Any]) -> None:
+    """What catches everything catches also its destruction, and the program would not end."""
+    with suppress(AttributeError):  # other interpreters than CPython destroy nothing at their end
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(task))
+
+
+def run_to_its_end(work: Coroutine[Any, Any, R]) -> R:
+    """As `asyncio.run`, which would wait for ever for what goes on though it was cancelled."""
+    loop = asyncio.new_event_loop()
+    try:
+        asyncio.set_event_loop(loop)
+        return loop.run_until_complete(work)
+    finally:
+        try:
+            rest = asyncio.all_tasks(loop)
+            for task in rest:
+                task.cancel()
+            if rest:
+                _, left = loop.run_until_complete(asyncio.wait(rest, timeout=_REST))
+                for task in left:
+                    _never_destroy(task)
+            loop.run_until_complete(loop.shutdown_asyncgens())
+            loop.run_until_complete(loop.shutdown_default_executor())
+        finally:
+            asyncio.set_event_loop(None)
+            loop.close()

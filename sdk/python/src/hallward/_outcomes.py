@@ -13,6 +13,7 @@ from typing import Final, Generic, TypeVar, Union, cast
 from ._link import ConnectionStatus
 from ._scope import Scope
 from ._streams import Stream
+from .errors import HallwardError
 
 T = TypeVar("T")
 
@@ -65,6 +66,18 @@ class Outcomes(Generic[T]):
             stream.put(item)
         return bool(streams)
 
+    def fail(self, id: str, error: HallwardError) -> bool:
+        """Raises it for whoever waits; whether anybody does."""
+        streams = self._streams.get(id, [])
+        for stream in streams:
+            stream.fail(error)
+        return bool(streams)
+
+    def look(self) -> None:
+        """It is time for all to look: something may have come that nobody was told of."""
+        for stream in [one for streams in self._streams.values() for one in streams]:
+            stream.put(LOOK)
+
     def keep(self, id: str, item: T) -> None:
         """Keeps it for who waits later, as long as there is room for it."""
         self._unclaimed[id] = item
@@ -80,5 +93,4 @@ class Outcomes(Generic[T]):
 
     def _connection_changed(self, status: ConnectionStatus) -> None:
         if status.state == "connected" and not status.resumed:
-            for stream in [one for streams in self._streams.values() for one in streams]:
-                stream.put(LOOK)
+            self.look()

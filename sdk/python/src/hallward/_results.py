@@ -14,13 +14,14 @@ from collections.abc import Callable
 from typing import Any, Union, cast
 
 from ._annotations import convert
-from ._codec import decode_object
+from ._codec import UNREADABLE, decode_object, unreadable
 from ._handlers import Handler
 from ._link import Delivery
 from ._outcomes import Look, Outcomes
 from ._scope import Listener, Scope
+from ._skim import skim
 from ._streams import Stream, nothing
-from .errors import NotFound, ProtocolError, TaskCancelled, TaskError, TaskExpired, TaskFailed
+from .errors import NotFound, TaskCancelled, TaskError, TaskExpired, TaskFailed
 from .messages import GroupResult, ResultStatus, TaskResult, TaskView
 from .questions import Question
 
@@ -173,9 +174,23 @@ class Results:
                 delivery.ack()
             else:
                 self._received_result(Result.read(document), delivery)
-        except ProtocolError as error:
-            logger.error("%s: %s", delivery.topic, error)
+        except UNREADABLE as error:
             delivery.ack()
+            self._unreadable(delivery, error)
+
+    def _unreadable(self, delivery: Delivery, error: Exception) -> None:
+        """Whoever waits for it need not wait any longer. Parts and questions it may do without."""
+        said = skim(delivery.payload)
+        task, group, status = said.get("task"), said.get("group"), said.get("status")
+        logger.error("%s: of %s: %s", delivery.topic, task or group, error)
+        if status == "group" and group is not None:
+            self._groups.fail(group, unreadable(f"the result of group {group}", error))
+        elif task is None:
+            self._waiting.look()
+        elif status not in ("partial", "input") and not self._waiting.fail(
+            task, unreadable(f"the result of {task}", error)
+        ):
+            self._hand_over(task)
 
     def _received_group(self, result: GroupResult) -> None:
         if not self._groups.put(result.group, result):

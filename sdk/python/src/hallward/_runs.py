@@ -52,6 +52,8 @@ class Host:
 
     scope: Scope
     leases: Leases
+    grace: float
+    """Seconds that a handler which was cancelled may go on."""
     changed: Callable[[Run, str], None] = field(repr=False)
     """Told of ``started``, ``asking``, ``over`` (the gateway wants no more of it), how the handler
     ended (``returned``, ``raised``, ``cancelled``), and at last ``ended``, when that is told."""
@@ -134,12 +136,11 @@ class Run(ABC):
             self.host.changed(self, "ended")
 
     async def _in_time(self, work: Awaitable[R]) -> R:
-        if self._timeout is None:
-            return await work
+        limit = self._timeout
         try:
-            return await in_time(work, self._timeout)
+            return await in_time(work, limit, grace=self.host.grace, name=self.name)
         except TimeIsUp:
-            raise Timeout(f"it took longer than {in_words(self._timeout)}") from None
+            raise Timeout(f"it took longer than {in_words(limit or 0)}") from None
 
     async def _tell(self, how: Callable[..., Awaitable[None]], *arguments: Any) -> None:
         """Tells the gateway how it ended; that may be of no interest any more."""

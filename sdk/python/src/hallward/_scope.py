@@ -12,7 +12,7 @@ from ._handlers import Handler, Handlers
 from ._link import ConnectionStatus, Delivery, Link, Route
 from ._names import checked
 from ._streams import LIMIT, Stream
-from .errors import Timeout
+from .errors import Refused, Timeout
 from .messages import Reply
 
 T = TypeVar("T")
@@ -68,17 +68,39 @@ class Scope:
             self.room, command, body, rest=rest, timeout=wait, again=again, empty=empty
         )
 
-    async def publish(self, payload: bytes, *levels: str, timeout: Duration | None = None) -> None:
-        """Publishes below the room, and waits for the PUBACK."""
+    async def publish(
+        self,
+        payload: bytes,
+        *levels: str,
+        timeout: Duration | None = None,
+        content_type: str | None = None,
+    ) -> None:
+        """Publishes below the room, and waits for the PUBACK. If that refuses it, the reply that
+        came before says more.
+        """
         wait = self.commands.timeout if timeout is None else seconds(timeout)
-        await self.link.publish(self.topic(*levels), payload, wait)
+        try:
+            await self.link.publish(self.topic(*levels), payload, wait, content_type)
+        except Refused as refused:
+            raise self.commands.as_replied(refused) from None
 
     async def subscribe(
-        self, suffix: str, sink: Callable[[Delivery], None], *, qos: int = 1, mail: bool = False
+        self,
+        suffix: str,
+        sink: Callable[[Delivery], None],
+        *,
+        qos: int = 1,
+        mail: bool = False,
+        retained: bool = False,
     ) -> Route:
         """Subscribes below the room."""
         return await self.link.subscribe(
-            self.topic(suffix), sink, qos=qos, mail=mail, timeout=self.commands.timeout
+            self.topic(suffix),
+            sink,
+            qos=qos,
+            mail=mail,
+            retained=retained,
+            timeout=self.commands.timeout,
         )
 
     def stream(self, name: str, *, limit: int | None = LIMIT) -> Stream[Any]:

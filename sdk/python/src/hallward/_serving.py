@@ -10,14 +10,16 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from typing import Any
 
-from ._codec import decode_object
+from ._codec import UNREADABLE, decode_object, unreadable
 from ._definitions import TaskDefinition, ToolDefinition
 from ._durations import Duration
 from ._leases import Leases
 from ._link import ConnectionStatus, Delivery, Route
-from ._runs import SAID, Host, Run, TaskRun, ToolRun
-from .errors import Disconnected, Fatal, HallwardError
-from .messages import Reply
+from ._names import new_id
+from ._runs import SAID, Host, Run, TaskRun, ToolRun, words_of
+from ._skim import skim
+from .errors import Disconnected, Fatal, HallwardError, ProtocolError
+from .messages import Assignment, Reply
 from .room import Room
 
 logger = logging.getLogger("hallward")
@@ -28,6 +30,8 @@ _ATTEMPT = re.compile(r"attempt (\d+) of")
 _OVER = {404, 408, 409}
 _LAST_WORDS: Duration = "10s"
 _REMEMBERED = 1_000
+UNREADABLE_CODE = "unreadable"
+"""The code of an error: this worker cannot decode its assignment."""
 
 
 class Serving:
@@ -51,7 +55,7 @@ class Serving:
         self._listeners = listeners
         self._loop = asyncio.get_running_loop()
         self._leases = Leases(self._loop)
-        self._host = Host(self._scope, self._leases, self._changed)
+        self._host = Host(self._scope, self._leases, grace, self._changed)
         self._runs: dict[object, Run] = {}
         self._done: OrderedDict[object, None] = OrderedDict()
         """Attempts and calls that are over, in case they come again."""
@@ -109,9 +113,15 @@ class Serving:
 
     def _assignment(self, delivery: Delivery) -> None:
         delivery.ack()  # its lease covers a crash from here on
-        document = decode_object(delivery.payload)
+        try:
+            document = decode_object(delivery.payload)
+            assignment = Assignment.read(document)
+        except UNREADABLE as error:
+            said = skim(delivery.payload)
+            self._refuse(delivery, error, "handoff/update", _of(said, "task", "attempt"))
+            return
         capability = delivery.levels[-1]
-        definition = self._tasks.get(document["type"])
+        definition = self._tasks.get(assignment.type)
 
         async def handle(run: TaskRun) -> Any:
             if definition is None:
@@ -134,8 +144,15 @@ class Serving:
 
     def _tool_run(self, delivery: Delivery) -> None:
         delivery.ack()
-        document = decode_object(delivery.payload)
-        definition = self._tools[document["tool"]]
+        try:
+            document = decode_object(delivery.payload)
+            definition = self._tools[delivery.levels[-1]]
+            if "call" not in document:
+                raise ProtocolError("a call without its name")
+        except UNREADABLE as error:
+            said = skim(delivery.payload)
+            self._refuse(delivery, error, "tools/return", _of(said, "call"))
+            return
 
         async def handle(run: ToolRun) -> Any:
             return await definition.run(run, self._scope.handlers)
@@ -146,6 +163,29 @@ class Serving:
         elif run.call not in self._done:
             self._begin(run.call, run)
 
+    def _refuse(
+        self, delivery: Delivery, error: Exception, command: str, fields: dict[str, Any]
+    ) -> None:
+        """Whoever wants it done is told that we cannot read it: nobody else will be able to."""
+        logger.error("%s: %s: %s", delivery.topic, fields, error)
+        if not fields:
+            return
+        told: dict[str, Any] = {
+            "message": words_of(unreadable("it", error)),
+            "code": UNREADABLE_CODE,
+        }
+        if command == "handoff/update":
+            told["retryable"] = False
+        body = {**fields, "id": new_id(), "status": "error", "error": told}
+
+        async def refuse() -> None:
+            try:
+                await self._scope.call(command, body)
+            except HallwardError as refused:
+                logger.warning("%s: %s could not be refused: %s", self._scope.me, fields, refused)
+
+        self._scope.handlers.spawn(refuse(), f"refusing {fields}")
+
     def _begin(self, key: object, run: Run) -> None:
         self._runs[key] = run
         run.start()
@@ -154,7 +194,7 @@ class Serving:
 
     def _call_over(self, delivery: Delivery) -> None:
         delivery.ack()
-        run = self._runs.get(decode_object(delivery.payload)["call"])
+        run = self._runs.get(skim(delivery.payload).get("call"))
         if run is not None:
             run.stop(over=True)
 
@@ -215,7 +255,7 @@ class Serving:
         await self._wait_for_runs(self._grace)
         for run in list(self._runs.values()):
             run.stop(over=False)
-        await self._wait_for_runs(self._scope.commands.timeout)
+        await self._wait_for_runs(self._grace + self._scope.commands.timeout)
         for tool in self._tools:
             withdrawing = self._scope.publish(
                 b"", "tools/register", self._scope.me, tool, timeout=_LAST_WORDS
@@ -235,6 +275,10 @@ class Serving:
                 await words
             except HallwardError as error:
                 logger.warning("could not be said: %s", error)
+
+
+def _of(said: Mapping[str, Any], *names: str) -> dict[str, Any]:
+    return {name: said[name] for name in names if name in said}
 
 
 def _about(reply: Reply) -> tuple[str | None, int | None]:

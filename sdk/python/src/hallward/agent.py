@@ -41,8 +41,11 @@ def connect(
     many deliveries may be in hand, unacknowledged. ``timeout``: of connecting, and the deadline of
     every call that names none. ``root``: the topic level above all rooms.
 
-    Raises ``Forbidden`` if the gateway will not have it, `Timeout` if it cannot be reached.
+    Raises ``Forbidden`` if the gateway will not have it, `Disconnected` if its certificate is none
+    to trust or it speaks no TLS, `Timeout` if it cannot be reached.
     """
+    if encoding not in ("json", "cbor"):
+        raise ValueError(f"an encoding is 'json' or 'cbor', not {encoding!r}")
     options = Options.of(
         url,
         agent,

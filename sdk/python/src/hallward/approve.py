@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator
 from typing import Any, Literal, Union, cast
 
 from . import _trace
-from ._codec import decode_object
+from ._codec import UNREADABLE, decode_object, unreadable
 from ._commands import UNSET, wire
 from ._durations import Duration, milliseconds, optional_milliseconds
 from ._handlers import Handler
 from ._link import Delivery
-from ._names import checked, new_id
+from ._names import checked, listed, new_id
 from ._outcomes import AT_ONCE, Look, Outcomes
 from ._scope import Listener, Scope, within
+from ._skim import skim
 from ._streams import Stream
 from .errors import HallwardError
 from .messages import (
@@ -24,6 +26,8 @@ from .messages import (
     OnTimeout,
     PendingApproval,
 )
+
+logger = logging.getLogger("hallward")
 
 _MARGIN = 60_000
 """Milliseconds that a decision may be late before we say that it does not come."""
@@ -67,6 +71,9 @@ class Approve:
         waits for the same request, and asks nobody twice.
         """
         name = checked("approval", id) if id is not None else new_id()
+        for field, names in (("approvers", approvers), ("escalate_to", escalate_to)):
+            if names is not None:
+                listed(field, names)
         body = wire(
             action=action,
             id=name,
@@ -108,7 +115,17 @@ class Approve:
         return decision_of(page.approvals[0]) if page.approvals else None
 
     def _received(self, delivery: Delivery) -> None:
-        decision = Decision.read(decode_object(delivery.payload))
+        try:
+            decision = Decision.read(decode_object(delivery.payload))
+        except UNREADABLE as error:
+            delivery.ack()
+            id = skim(delivery.payload).get("id")
+            logger.error("%s: of %s: %s", delivery.topic, id, error)
+            if id is None:
+                self._outcomes.look()
+            else:
+                self._outcomes.fail(id, unreadable(f"the decision on {id}", error))
+            return
         if not self._outcomes.put(decision.id, decision):
             self._outcomes.keep(decision.id, decision)
         delivery.ack()
@@ -133,7 +150,7 @@ class Approve:
             else:
                 stream.put(Decided(delivery.levels[-1]))
 
-        route = await self._scope.subscribe("approve/pending/+", received)
+        route = await self._scope.subscribe("approve/pending/+", received, retained=True)
         stream.on_close(lambda: self._scope.link.unsubscribe(route))
         return stream
 
@@ -177,7 +194,7 @@ class Approve:
         ``Forbidden`` for who may not decide, ``NotFound`` for what is decided.
         """
         if isinstance(approval, PendingApproval):
-            digest, approval = digest or approval.digest, approval.id
+            digest, approval = approval.digest if digest is None else digest, approval.id
         body = wire(
             decision=decision,
             reason=reason,

@@ -9,14 +9,14 @@ from datetime import timedelta
 from types import TracebackType
 from typing import Any, NamedTuple, cast
 
-from ._codec import decode_object
+from ._codec import UNREADABLE, decode_object, unreadable
 from ._commands import wire
 from ._durations import Duration, milliseconds, optional_milliseconds
 from ._link import ConnectionStatus, Delivery
 from ._names import checked, checked_key, new_id
 from ._scope import Scope, within
 from ._streams import LIMIT, Stream
-from .errors import HallwardError
+from .errors import HallwardError, ProtocolError
 from .messages import (
     Entry,
     Fence,
@@ -73,7 +73,7 @@ class Blackboard:
     async def entry(self, key: str) -> Entry | None:
         """As `get`, with version, writer and times."""
         await self._cache.ready()
-        return self._cache.entries.get(checked_key(key))
+        return self._cache.entry(checked_key(key))
 
     async def fetch(self, key: str, *, timeout: Duration | None = None) -> Entry | None:
         """Asks the gateway for a key as it stands now; ``None`` if there is none."""
@@ -324,6 +324,7 @@ class _Cache:
     def __init__(self, scope: Scope) -> None:
         self._scope = scope
         self.entries: dict[str, Entry] = {}
+        self._unreadable: dict[str, ProtocolError] = {}
         self._loading: asyncio.Task[None] | None = None
         self._watchers: list[tuple[str | None, Stream[Change]]] = []
         self._changed = asyncio.Event()
@@ -338,7 +339,7 @@ class _Cache:
         await asyncio.shield(self._loading)
 
     async def _load(self) -> None:
-        await self._scope.subscribe("blackboard/state/#", self._received)
+        await self._scope.subscribe("blackboard/state/#", self._received, retained=True)
         await self._catch_up()
 
     async def _catch_up(self) -> None:
@@ -366,6 +367,8 @@ class _Cache:
             await self._changed.wait()
 
     def _has(self, key: str, version: int) -> bool:
+        if key in self._unreadable:
+            return True
         entry = self.entries.get(key)
         if entry is None:
             return self._gone is not None and key in self._gone
@@ -386,10 +389,22 @@ class _Cache:
                 self._gone.add(key)
             self._set(key, None)
         else:
-            self._set(key, Entry.read(decode_object(delivery.payload)))
+            try:
+                self._set(key, Entry.read(decode_object(delivery.payload)))
+            except UNREADABLE as error:
+                logger.error("%s: %s", delivery.topic, error)
+                self._unreadable[key] = unreadable(f"the key {key}", error)
+                self._changed.set()
+
+    def entry(self, key: str) -> Entry | None:
+        """A key as it stands. Raises ``ProtocolError`` if it cannot be read."""
+        if (error := self._unreadable.get(key)) is not None:
+            raise error
+        return self.entries.get(key)
 
     def _set(self, key: str, entry: Entry | None) -> None:
         before = self.entries.get(key)
+        self._unreadable.pop(key, None)
         if entry is None:
             self.entries.pop(key, None)
         else:

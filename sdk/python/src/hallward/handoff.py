@@ -9,16 +9,17 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Protocol, TypedDict, Union, cast
 
+from ._codec import decode_object, unreadable
 from ._commands import BUSY, FULL, wire
 from ._durations import Duration, milliseconds, optional_milliseconds, seconds
 from ._handlers import Handler
 from ._link import Delivery
-from ._names import checked, new_id
+from ._names import checked, listed, new_id
 from ._outcomes import AT_ONCE, IN_A_MOMENT, Look
 from ._results import News, Result, Results, result_of
 from ._scope import DEFAULT_WAIT, Listener, Scope, within
 from ._streams import Stream
-from .errors import HallwardError, Timeout
+from .errors import HallwardError, ProtocolError, Timeout
 from .messages import GroupResult, Priority, Redriven, TaskPage, TaskState, TaskView
 from .questions import Question, answer
 
@@ -124,7 +125,8 @@ class Handoff:
         """
         handle = await self.dispatch(type, payload, **options)
         try:
-            return await handle.result(timeout=timeout or _patience(options))
+            wait = _patience(options) if timeout is None else timeout
+            return await handle.result(timeout=wait)
         except (Timeout, asyncio.CancelledError):
             if cancel:
                 with suppress(HallwardError):
@@ -143,7 +145,7 @@ class Handoff:
         (`Question`), and at last its final result. Raises as `run` does.
         """
         handle = await self.dispatch(type, payload, **options)
-        wait = timeout or _patience(options)
+        wait = _patience(options) if timeout is None else timeout
         async with aclosing(handle.stream(timeout=wait)) as news:
             async for one in news:
                 yield one
@@ -196,8 +198,6 @@ class Handoff:
 
     async def questions(self) -> Stream[Question]:
         """Every open question of the room that this agent may read, those that stand first."""
-        from ._codec import decode_object
-
         stream = cast("Stream[Question]", self._scope.stream("questions"))
 
         def received(delivery: Delivery) -> None:
@@ -205,7 +205,7 @@ class Handoff:
             if delivery.payload:
                 stream.put(Question.of(self._scope, decode_object(delivery.payload)))
 
-        route = await self._scope.subscribe("handoff/asking/+", received)
+        route = await self._scope.subscribe("handoff/asking/+", received, retained=True)
         stream.on_close(lambda: self._scope.link.unsubscribe(route))
         return stream
 
@@ -385,7 +385,10 @@ class TaskHandle:
                     return
 
     async def _look(self) -> Result | None:
-        return result_of(await self.get())
+        try:
+            return result_of(await self.get())
+        except ProtocolError as error:
+            raise unreadable(f"the result of {self.id}", error) from None
 
     async def get(self, *, payload: bool = False, timeout: Duration | None = None) -> TaskView:
         """Where it stands."""
@@ -402,6 +405,9 @@ class TaskHandle:
 def _task(type: str, payload: Any, options: TaskOptions) -> dict[str, Any]:
     if unknown := options.keys() - TaskOptions.__annotations__.keys():
         raise TypeError(f"a task has no option {min(unknown)!r}")
+    for field in ("capabilities", "any_of"):
+        if options.get(field) is not None:
+            listed(field, options.get(field))
     backoff = options.get("backoff")
     parent = options.get("parent")
     body = wire(
@@ -419,7 +425,8 @@ def _task(type: str, payload: Any, options: TaskOptions) -> dict[str, Any]:
         affinity=options.get("affinity"),
         require_online=options.get("require_online"),
         correlation_id=options.get("correlation_id"),
-        depends_on=[_id(one) for one in options.get("depends_on", [])] or None,
+        depends_on=[_id(one) for one in listed("depends_on", options.get("depends_on", ()))]
+        or None,
         parent=None if parent is None else _id(parent),
         group=options.get("group"),
         group_size=options.get("group_size"),

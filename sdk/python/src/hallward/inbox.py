@@ -5,23 +5,29 @@ from __future__ import annotations
 from typing import Any, cast
 
 from ._annotations import convert
-from ._codec import decode, encode
+from ._codec import JSON_TYPE, decode, encode
 from ._durations import Duration
 from ._handlers import Handler
 from ._link import Delivery
 from ._names import checked
 from ._scope import Listener, Scope
 from ._streams import Stream
+from .errors import ProtocolError
 
 
 class InboxMessage:
-    """What somebody sent. ``sender`` is certain: nobody can sign as somebody else."""
+    """What somebody sent. ``sender`` is certain: nobody can sign as somebody else.
 
-    __slots__ = ("_delivery", "payload", "sender")
+    ``value`` is what it says, ``text`` and ``payload`` are what came. ``content_type``: what its
+    sender said that it is, if that is anything (MQTT 5).
+    """
+
+    __slots__ = ("_delivery", "content_type", "payload", "sender")
 
     def __init__(self, sender: str, delivery: Delivery) -> None:
         self.sender = sender
         self.payload: bytes = delivery.payload
+        self.content_type = delivery.about.content_type
         self._delivery = delivery
 
     @property
@@ -31,8 +37,14 @@ class InboxMessage:
 
     @property
     def value(self) -> Any:
-        """What the payload says in JSON or CBOR. Raises ``ProtocolError`` if it is neither."""
-        return decode(self.payload)
+        """What the payload says in JSON or CBOR. Raises ``ProtocolError`` if it is neither: see
+        ``text`` and ``payload``.
+        """
+        try:
+            return decode(self.payload, self.content_type)
+        except ProtocolError as error:
+            words = f"{error.reason}: see .text, or .payload for the bytes"
+            raise ProtocolError(words) from error.__cause__
 
     def as_(self, kind: type[Any]) -> Any:
         """``value`` as a dataclass, TypedDict, pydantic model … Raises ``Invalid``."""
@@ -55,19 +67,17 @@ class Inbox:
     async def send(self, to: str, message: Any, *, timeout: Duration | None = None) -> None:
         """Sends a message. Returns once it is on disk.
 
-        ``message``: bytes and text go as they are, anything else as JSON, whatever the agent speaks
-        (nobody translates what is in an inbox); up to 256 KiB. It waits for up to 7 days, whether
-        ``to`` is here or not.
-        Raises ``TooMany`` if that mailbox is full.
+        ``message``: bytes go as they are, anything else as JSON, also text, and whatever the agent
+        speaks (nobody translates what is in an inbox); up to 256 KiB. It waits for up to 7 days,
+        whether ``to`` is here or not.
+        Raises ``TooLarge``, and ``TooMany`` if that mailbox is full.
         """
-        if isinstance(message, str):
-            payload = message.encode()
-        elif isinstance(message, (bytes, bytearray, memoryview)):
-            payload = bytes(cast(bytes, message))
-        else:
-            payload = encode(message, "json")
-        to = checked("agent", to)
-        await self._scope.publish(payload, "inbox", to, self._scope.me, timeout=timeout)
+        raw = isinstance(message, (bytes, bytearray, memoryview))
+        payload = bytes(cast(bytes, message)) if raw else encode(message, "json")
+        levels = ("inbox", checked("agent", to), self._scope.me)
+        await self._scope.publish(
+            payload, *levels, timeout=timeout, content_type=None if raw else JSON_TYPE
+        )
 
     async def listen(self) -> Stream[InboxMessage]:
         """Messages as they come. Use it as ``async with``, or close it; two at the same time both

@@ -18,7 +18,7 @@ from ._link import ConnectionStatus, Delivery, Route
 from ._names import checked
 from ._scope import Listener, Scope
 from ._streams import LIMIT, Stream
-from .errors import Gap, HallwardError, ProtocolError
+from .errors import Gap, HallwardError, Malformed, ProtocolError
 from .messages import Event, ReplayPage
 
 logger = logging.getLogger("hallward")
@@ -97,6 +97,8 @@ class Observe:
 
         If it cannot keep up with it, what is too much is lost, and the log says so.
         """
+
+        _filter(source, category)  # says at once what is wrong with it
 
         async def run() -> None:
             while True:
@@ -307,5 +309,5 @@ def _unix(moment: Moment) -> int:
     if not isinstance(moment, datetime):
         moment = datetime.now().astimezone() - timedelta(milliseconds=milliseconds(moment))
     if moment.tzinfo is None:
-        raise ValueError(f"a time needs a time zone: {moment!r}")
+        raise Malformed(f"a time needs a time zone: {moment!r}", code=400)
     return round(moment.timestamp() * 1_000)

@@ -9,6 +9,7 @@ from ._codec import decode_object
 from ._commands import wire
 from ._durations import Duration
 from ._link import Delivery
+from ._names import listed
 from ._scope import Scope
 from ._streams import Stream
 from .messages import ConnectionState, Presence, Status
@@ -47,6 +48,8 @@ class PresenceOf:
         ``role``: approvers can be named by it. ``capacity``: tasks at once. ``status``:
         ``overloaded`` and ``draining`` get no new work. ``metadata``: any JSON up to 8 KiB.
         """
+        if capabilities is not None:
+            listed("capabilities", capabilities)
         self._said |= wire(
             name=name,
             role=role,
@@ -124,6 +127,7 @@ class PresenceOf:
             "+" if all_rooms else self._scope.room, "presence/agent/+"
         )
         link = self._scope.link
-        route = await link.subscribe(topic, received, timeout=self._scope.commands.timeout)
+        wait = self._scope.commands.timeout
+        route = await link.subscribe(topic, received, timeout=wait, retained=True)
         stream.on_close(lambda: link.unsubscribe(route))
         return stream

@@ -6,6 +6,7 @@ from typing import Any
 
 from ._codec import encode
 from ._durations import Duration
+from ._names import checked_text
 from ._scope import Scope
 from .approve import Approve
 from .blackboard import Blackboard
@@ -28,6 +29,7 @@ class Raw:
 
         Raises what that refuses (MQTT 5); on 3.1.1 refusals are only logged.
         """
+        checked_text("a topic", topic)
         whole = isinstance(document, bytes)
         payload = document if whole else encode(document, self._scope.commands.encoding)
         await self._scope.publish(payload, topic, timeout=timeout)

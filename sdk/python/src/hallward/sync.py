@@ -37,7 +37,7 @@ from ._handlers import Handler
 from ._link import ConnectionStatus
 from ._portal import Portal
 from ._results import Result
-from ._scope import DEFAULT_WAIT
+from ._scope import DEFAULT_WAIT, Scope
 from .approve import Pending
 from .blackboard import Change, Stored
 from .errors import Timeout
@@ -571,10 +571,10 @@ class Inbox(_Twin):
     def send(self, to: str, message: Any, *, timeout: Duration | None = None) -> None:
         """Sends a message. Returns once it is on disk.
 
-        ``message``: bytes and text go as they are, anything else as JSON, whatever the agent speaks
-        (nobody translates what is in an inbox); up to 256 KiB. It waits for up to 7 days, whether
-        ``to`` is here or not.
-        Raises ``TooMany`` if that mailbox is full.
+        ``message``: bytes go as they are, anything else as JSON, also text, and whatever the agent
+        speaks (nobody translates what is in an inbox); up to 256 KiB. It waits for up to 7 days,
+        whether ``to`` is here or not.
+        Raises ``TooLarge``, and ``TooMany`` if that mailbox is full.
         """
         self._call(self._inner.send(to, message, timeout=timeout))
 
@@ -1082,6 +1082,10 @@ class ToolQuestion(_Twin):
     def expires_at(self) -> int | None:
         return self._wrap(self._inner.expires_at)
 
+    def of(self, scope: Scope, document: Mapping[str, Any]) -> ToolQuestion:
+        """Reads one. Raises ``ProtocolError``."""
+        return self._run(lambda: self._inner.of(scope, document))
+
     def answer(self, value: Any, *, timeout: Duration | None = None) -> None:
         """Answers it. Raises ``Invalid`` if it does not fit, ``Conflict`` if it comes too late."""
         self._call(self._inner.answer(value, timeout=timeout))
@@ -1324,7 +1328,8 @@ def connect(
     many deliveries may be in hand, unacknowledged. ``timeout``: of connecting, and the deadline of
     every call that names none. ``root``: the topic level above all rooms.
 
-    Raises ``Forbidden`` if the gateway will not have it, `Timeout` if it cannot be reached.
+    Raises ``Forbidden`` if the gateway will not have it, `Disconnected` if its certificate is none
+    to trust or it speaks no TLS, `Timeout` if it cannot be reached.
     """
     connecting = _agent.connect(url, agent=agent, username=username, password=password, tls=tls, protocol=protocol, encoding=encoding, ephemeral=ephemeral, window=window, keepalive=keepalive, timeout=timeout, root=root)
     portal = Portal.start()

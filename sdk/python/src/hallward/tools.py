@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from typing import Any, NamedTuple, Union, cast
 
 from . import _trace
-from ._codec import decode_object
+from ._codec import UNREADABLE, decode_object, unreadable
 from ._commands import FULL, wire
 from ._durations import Duration, milliseconds, optional_milliseconds
 from ._link import Delivery
 from ._names import checked, new_id
 from ._outcomes import IN_A_MOMENT, Look, Outcomes
 from ._scope import Scope, within
+from ._skim import skim
 from ._streams import Stream
-from .errors import HallwardError, NotFound, ToolError
+from .errors import HallwardError, NotFound, ProtocolError, ToolError
 from .messages import CallView, ToolCard, ToolResult
+
+logger = logging.getLogger("hallward")
 
 _MARGIN = 30_000
 _LONGEST_CALL = 3_600_000
@@ -45,6 +49,13 @@ class ToolQuestion:
         self.question: Any = document.get("question")
         self.schema: dict[str, Any] | None = document.get("schema")
         self.expires_at: int | None = document.get("expiresAt")
+
+    @classmethod
+    def of(cls, scope: Scope, document: Mapping[str, Any]) -> ToolQuestion:
+        """Reads one. Raises ``ProtocolError``."""
+        if "call" not in document:
+            raise ProtocolError("a question without 'call'")
+        return cls(scope, document)
 
     async def answer(self, value: Any, *, timeout: Duration | None = None) -> None:
         """Answers it. Raises ``Invalid`` if it does not fit, ``Conflict`` if it comes too late."""
@@ -111,7 +122,8 @@ class Tools:
         call = f"{self._scope.me}/{name}"
         wait = optional_milliseconds(timeout)
         if wait is None:
-            wait = _MARGIN + (milliseconds(call_timeout) if call_timeout else _LONGEST_CALL)
+            longest = _LONGEST_CALL if call_timeout is None else milliseconds(call_timeout)
+            wait = _MARGIN + longest
         look = None if id is None else IN_A_MOMENT
         async with self._outcomes.follow(call, look=look) as stream:
             await self._subscribe()
@@ -143,14 +155,28 @@ class Tools:
             self._subscribed = True
 
     def _received(self, delivery: Delivery) -> None:
-        document = decode_object(delivery.payload)
-        answer: Answer
-        if document.get("status") == "input":
-            answer = ToolQuestion(self._scope, document)
-        else:
-            answer = ToolResult.read(document)
-        self._outcomes.put(answer.call, answer)
         delivery.ack()
+        try:
+            document = decode_object(delivery.payload)
+            answer: Answer
+            if document.get("status") == "input":
+                answer = ToolQuestion.of(self._scope, document)
+            else:
+                answer = ToolResult.read(document)
+        except UNREADABLE as error:
+            self._unreadable(delivery, error)
+        else:
+            self._outcomes.put(answer.call, answer)
+
+    def _unreadable(self, delivery: Delivery, error: Exception) -> None:
+        """Whoever waits for it need not wait any longer. Parts it may do without."""
+        said = skim(delivery.payload)
+        call = said.get("call")
+        logger.error("%s: of %s: %s", delivery.topic, call, error)
+        if call is None:
+            self._outcomes.look()
+        elif said.get("status") != "partial":
+            self._outcomes.fail(call, unreadable(f"the answer to {call}", error))
 
     async def _look(self, call: str) -> ToolResult | None:
         try:
@@ -186,7 +212,7 @@ class Tools:
             card = ToolCard.read(document) if document else None
             stream.put(CardChange(delivery.levels[-1], card))
 
-        route = await self._scope.subscribe("tools/card/+", received)
+        route = await self._scope.subscribe("tools/card/+", received, retained=True)
         stream.on_close(lambda: self._scope.link.unsubscribe(route))
         return stream
 

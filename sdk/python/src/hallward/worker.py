@@ -14,7 +14,8 @@ from typing import Any, Literal, TypeVar, cast
 from ._codec import Encoding
 from ._definitions import TaskDefinition, ToolDefinition, tool_definition
 from ._durations import Duration, optional_milliseconds, seconds
-from ._names import checked
+from ._handlers import run_to_its_end
+from ._names import checked, listed
 from ._serving import Changed, Serving
 from .agent import Agent, connect
 
@@ -61,7 +62,8 @@ class Worker:
     ) -> None:
         """``gateway``: its URL, as for `connect`, and then ``agent`` is the name to connect under;
         or an agent that is connected already. ``capacity``: tasks at once. ``grace``: how long
-        tasks may go on when the worker stops; then they are given back.
+        tasks may go on when the worker stops; then they are cancelled and given back. One that goes
+        on after that, for as long again, is left to itself.
         """
         if isinstance(gateway, str):
             if agent is None:
@@ -81,6 +83,8 @@ class Worker:
             self._agent: Agent | None = None
         else:
             self._agent = gateway
+        if type(capacity) is not int or capacity < 1:
+            raise ValueError(f"a capacity is 1 or more tasks at once, not {capacity!r}")
         self._room = checked("room", room)
         said = {"name": name, "role": role, "metadata": metadata, "capacity": capacity}
         self._announcement = {key: value for key, value in said.items() if value is not None}
@@ -109,7 +113,10 @@ class Worker:
         """
 
         def register(handler: H) -> H:
-            offered = tuple(checked("capability", one) for one in capabilities or [type])
+            wanted = [type] if capabilities is None else listed("capabilities", capabilities)
+            if not wanted:
+                raise ValueError(f"a handler of {type!r} that offers nothing gets nothing")
+            offered = tuple(checked("capability", one) for one in wanted)
             limit = None if timeout is None else seconds(timeout)
             self._tasks[checked("type", type)] = TaskDefinition.of(handler, type, offered, limit)
             return handler
@@ -171,7 +178,7 @@ class Worker:
         program at once. Returns when all is over; raises `SessionTaken` if another program took
         this worker's name.
         """
-        asyncio.run(self._run())
+        run_to_its_end(self._run())
 
     async def _run(self) -> None:
         loop = asyncio.get_running_loop()
@@ -197,6 +204,10 @@ class Worker:
 
         ``ready`` is set once it can be given work.
         """
+        if not self._tasks and not self._tools:
+            raise ValueError(
+                "a worker without handlers gets nothing: see Worker.task and Worker.tool"
+            )
         if self._agent is not None:
             await self._serve(self._agent, ready)
         else:

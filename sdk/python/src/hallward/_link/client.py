@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import ssl
 from contextlib import suppress
 from typing import Any, cast
 
@@ -12,20 +13,80 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
+from .delivery import About
 from .options import Options
 
 _FIRST_RETRY = 0.2
 _LAST_RETRY = 30.0
+_NO_TLS = "WRONG_VERSION_NUMBER"
 
 
-def make(options: Options) -> mqtt.Client:
+class Client(mqtt.Client):
+    """paho's, which says why it could not connect, and leaves no socket open then."""
+
+    tls: ssl.SSLContext | None = None
+    failure: Exception | None = None
+    """Why there is no connection."""
+    _below: socket.socket | None = None
+
+    def _create_socket(self) -> Any:
+        self._below = None
+        try:
+            return super()._create_socket()
+        except Exception as error:
+            if self._below is not None:
+                self._below.close()
+            self.failure = error
+            if isinstance(error, OSError):
+                raise
+            raise OSError(str(error)) from error  # all else would end paho's thread, unheard
+
+    def _create_socket_connection(self) -> socket.socket:
+        self._below = super()._create_socket_connection()
+        return self._below
+
+    def _ssl_wrap_socket(self, tcp_sock: socket.socket) -> ssl.SSLSocket:
+        """As the context says: paho would look at the name even where that does not."""
+        assert self.tls is not None
+        sock = self.tls.wrap_socket(
+            tcp_sock, server_hostname=self.host, do_handshake_on_connect=False
+        )
+        self._below = sock
+        sock.settimeout(self.connect_timeout)
+        sock.do_handshake()
+        return sock
+
+
+def in_words(failure: Exception | None) -> str:
+    """Why there is no connection."""
+    if isinstance(failure, ssl.SSLCertVerificationError):
+        return f"TLS: certificate verify failed: {failure.verify_message}"
+    if isinstance(failure, ssl.SSLError) and failure.reason == _NO_TLS:
+        return "what answers there speaks no TLS: is it mqtt://, or another port?"
+    if isinstance(failure, ssl.SSLError):
+        return f"TLS: {failure}"
+    if isinstance(failure, mqtt.WebsocketConnectionError):
+        return f"what answers there speaks no WebSocket: {failure}"
+    if failure is None or isinstance(failure, ConnectionRefusedError):
+        return "nobody answers there"
+    return str(failure) or type(failure).__name__
+
+
+def is_for_good(failure: Exception | None) -> bool:
+    """Whether another try can have no other end."""
+    if isinstance(failure, ssl.SSLCertVerificationError):
+        return True
+    return isinstance(failure, ssl.SSLError) and failure.reason == _NO_TLS
+
+
+def make(options: Options) -> Client:
     """A client that is not connected yet.
 
     The first connection begins a new session, so that nothing of an earlier program is left; what
     waits for the agent waits in its mailbox. Later connections resume it (MQTT 5).
     """
     version5 = options.protocol == "5"
-    client = mqtt.Client(
+    client = Client(
         CallbackAPIVersion.VERSION2,
         client_id=options.agent,
         clean_session=None if version5 else True,
@@ -36,6 +97,7 @@ def make(options: Options) -> mqtt.Client:
     if options.websocket:
         client.ws_set_options(path=options.path)
     if options.secure and options.tls is not None:
+        client.tls = options.tls
         client.tls_set_context(options.tls)  # pyright: ignore[reportUnknownMemberType]
     if options.username is not None:
         client.username_pw_set(options.username, options.password)
@@ -70,6 +132,34 @@ def disconnect(client: mqtt.Client, options: Options) -> None:
         client.disconnect(properties=_properties(PacketTypes.DISCONNECT, SessionExpiryInterval=0))
     else:
         client.disconnect()
+
+
+def content_type(name: str) -> Properties:
+    """The properties of a PUBLISH that says what its payload is."""
+    return _properties(PacketTypes.PUBLISH, ContentType=name)
+
+
+def size(topic: str, payload: bytes, properties: Properties | None) -> int:
+    """The bytes of a PUBLISH of MQTT 5 with QoS 1."""
+    described = 1 if properties is None else len(cast(Any, properties).pack())
+    rest = 2 + len(topic.encode()) + 2 + described + len(payload)
+    return 1 + (1 if rest < 1 << 7 else 2 if rest < 1 << 14 else 3 if rest < 1 << 21 else 4) + rest
+
+
+def max_packet(properties: Properties | None) -> int | None:
+    """The Maximum Packet Size of a CONNACK."""
+    return cast("int | None", getattr(properties, "MaximumPacketSize", None))
+
+
+def about(properties: Properties | None) -> About:
+    """What a PUBLISH says beside its payload."""
+    if properties is None:
+        return About()
+    correlation = cast("bytes | None", getattr(properties, "CorrelationData", None))
+    return About(
+        cast("str | None", getattr(properties, "ContentType", None)),
+        None if correlation is None else correlation.decode(errors="replace"),
+    )
 
 
 def reason_of(properties: Properties | None) -> str | None:

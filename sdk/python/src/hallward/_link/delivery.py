@@ -9,6 +9,14 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+
+class About(NamedTuple):
+    """What MQTT 5 says of a message beside its payload."""
+
+    content_type: str | None = None
+    correlation: str | None = None
 
 
 class Delivery:
@@ -17,12 +25,15 @@ class Delivery:
     Each of them calls `ack` once, when it has done with it.
     """
 
-    __slots__ = ("_owed", "_receipt", "payload", "retained", "topic")
+    __slots__ = ("_owed", "_receipt", "about", "payload", "retained", "topic")
 
-    def __init__(self, topic: str, payload: bytes, retained: bool, receipt: Receipt | None) -> None:
+    def __init__(
+        self, topic: str, payload: bytes, retained: bool, receipt: Receipt | None, about: About
+    ) -> None:
         self.topic = topic
         self.payload = payload
         self.retained = retained
+        self.about = about
         self._receipt = receipt
         self._owed = 1
 
@@ -34,6 +45,11 @@ class Delivery:
     def share(self, routes: int) -> None:
         """So many routes have it, and each will acknowledge it."""
         self._owed = routes
+
+    @property
+    def owed(self) -> int:
+        """How many routes have not acknowledged it yet."""
+        return self._owed
 
     def ack(self) -> None:
         """This route is done with it."""

@@ -24,11 +24,13 @@ from ..errors import (
     Forbidden,
     HallwardError,
     Overflow,
+    Refused,
     SessionTaken,
     Timeout,
+    TooLarge,
 )
 from . import client as mqtt_client
-from .delivery import Delivery, Receipts
+from .delivery import About, Delivery, Receipts
 from .options import Options
 from .routes import Route, Routes, Sink, Subscription
 
@@ -37,6 +39,7 @@ logger = logging.getLogger("hallward")
 State = Literal["connecting", "connected", "disconnected", "taken", "closed"]
 
 _TAKEN_OVER = 0x8E
+_PACKET_TOO_LARGE = 0x95
 _REFUSED_FOR_GOOD = {0x85, 0x86, 0x87, 0x8A}
 """Client id, user name or password, not authorized, banned."""
 _BY_REASON = {0x87: 403, 0x83: 409, 0x90: 400, 0x95: 413, 0x97: 429, 0x99: 400}
@@ -62,13 +65,18 @@ class ConnectionStatus:
 class Outgoing:
     """A publish with QoS 1 on its way. ``sent``: whether the gateway may have it."""
 
-    __slots__ = ("acked", "cancelled", "on_ack", "payload", "sent", "topic")
+    __slots__ = ("acked", "cancelled", "on_ack", "payload", "properties", "sent", "topic")
 
     def __init__(
-        self, topic: str, payload: bytes, on_ack: Callable[[int, str | None], None]
+        self,
+        topic: str,
+        payload: bytes,
+        on_ack: Callable[[int, str | None], None],
+        properties: Properties | None,
     ) -> None:
         self.topic = topic
         self.payload = payload
+        self.properties = properties
         self.on_ack = on_ack
         self.sent = False
         self.acked = False
@@ -87,6 +95,8 @@ class Link:
         self.state: State = "connecting"
         self.error: HallwardError | None = None
         """Why it ended, once it has."""
+        self.max_packet: int | None = None
+        """How large a packet the gateway takes, if it has said so (MQTT 5)."""
         self._loop = asyncio.get_running_loop()
         self._client = mqtt_client.make(options)
         self._receipts = Receipts(self._acknowledge, self._finished)
@@ -95,7 +105,8 @@ class Link:
         self._relief: asyncio.TimerHandle | None = None
         self._set_aside: set[str] = set()
         self._unrouted: list[Delivery] = []
-        self._unsubscribed: set[str] = set()
+        self._unwanted: dict[str, int | None] = {}
+        """What the gateway may have though we do not want it, and the UNSUBSCRIBE on its way."""
         self._queue: deque[Outgoing] = deque()
         self._in_flight: dict[int, Outgoing] = {}
         self._subscribing: dict[int, list[Subscription]] = {}
@@ -122,10 +133,9 @@ class Link:
         try:
             await asyncio.wait_for(asyncio.shield(self._opened), timeout)
         except asyncio.TimeoutError:
-            where = f"{self.options.host}:{self.options.port}"
             why = f" ({self.error})" if self.error else ""
             await self.close()
-            raise Timeout(f"no gateway answered at {where} in {timeout:g} s{why}") from None
+            raise Timeout(f"no gateway answered at {self._where} in {timeout:g} s{why}") from None
         except BaseException:
             await self.close()
             raise
@@ -184,15 +194,23 @@ class Link:
     # Publishing
 
     def send(
-        self, topic: str, payload: bytes, on_ack: Callable[[int, str | None], None]
+        self,
+        topic: str,
+        payload: bytes,
+        on_ack: Callable[[int, str | None], None],
+        content_type: str | None = None,
     ) -> Outgoing:
         """Publishes with QoS 1, now or once there is a connection and room for it.
 
         ``on_ack`` gets the PUBACK's reason code and words. Raises ``Overflow`` when too many wait
-        for a connection.
+        for a connection, and ``TooLarge`` for what the gateway would end the connection for.
         """
         self._check_open()
-        outgoing = Outgoing(topic, payload, on_ack)
+        said = content_type is not None and self.options.protocol == "5"
+        properties = mqtt_client.content_type(str(content_type)) if said else None
+        outgoing = Outgoing(topic, payload, on_ack, properties)
+        if (words := self._too_large(outgoing)) is not None:
+            raise TooLarge(words, code=413)
         if not self.connected and len(self._queue) >= self.options.max_offline:
             raise Overflow(f"{len(self._queue)} messages wait for a connection already")
         self._queue.append(outgoing)
@@ -207,10 +225,25 @@ class Link:
     def _pump(self) -> None:
         while self._queue and self.connected and len(self._in_flight) < self.options.max_in_flight:
             outgoing = self._queue.popleft()
-            if not outgoing.cancelled:
-                info = self._client.publish(outgoing.topic, outgoing.payload, qos=1)
-                outgoing.sent = True
-                self._in_flight[info.mid] = outgoing
+            if outgoing.cancelled:
+                continue
+            if (words := self._too_large(outgoing)) is not None:
+                outgoing.on_ack(_PACKET_TOO_LARGE, words)
+                continue
+            info = self._client.publish(
+                outgoing.topic, outgoing.payload, qos=1, properties=outgoing.properties
+            )
+            outgoing.sent = True
+            self._in_flight[info.mid] = outgoing
+
+    def _too_large(self, outgoing: Outgoing) -> str | None:
+        """Why it cannot be sent, if that is so."""
+        if self.max_packet is None:
+            return None
+        size = mqtt_client.size(outgoing.topic, outgoing.payload, outgoing.properties)
+        if size <= self.max_packet:
+            return None
+        return f"a packet may have at most {self.max_packet} bytes, but this one has {size}"
 
     def _published(self, mid: int, code: int, reason: str | None) -> None:
         outgoing = self._in_flight.pop(mid, None)
@@ -220,7 +253,9 @@ class Link:
                 outgoing.on_ack(code, reason)
             self._pump()
 
-    async def publish(self, topic: str, payload: bytes, timeout: float) -> None:
+    async def publish(
+        self, topic: str, payload: bytes, timeout: float, content_type: str | None = None
+    ) -> None:
         """Publishes, and waits for the PUBACK. Raises what it refuses as the error that a reply
         with that code would be; on MQTT 3.1.1 a PUBACK cannot refuse.
         """
@@ -234,7 +269,7 @@ class Link:
             else:
                 done.set_exception(refusal(code, reason))
 
-        outgoing = self.send(topic, payload, acked)
+        outgoing = self.send(topic, payload, acked, content_type)
         stop = self.on_status(lambda status: self._give_up(done))
         try:
             await asyncio.wait_for(done, timeout)
@@ -251,15 +286,23 @@ class Link:
     # Subscribing
 
     async def subscribe(
-        self, topic_filter: str, sink: Sink, *, timeout: float, qos: int = 1, mail: bool = False
+        self,
+        topic_filter: str,
+        sink: Sink,
+        *,
+        timeout: float,
+        qos: int = 1,
+        mail: bool = False,
+        retained: bool = False,
     ) -> Route:
         """Has every message that matches handed to the sink, also after a reconnect.
 
         Returns once the gateway has granted it. ``mail`` is addressed to this agent alone: what
-        comes after the last route was taken away waits, unacknowledged, for the next one.
+        comes after the last route was taken away waits, unacknowledged, for the next one. What is
+        ``retained`` begins with what stands, for every route.
         """
         self._check_open()
-        route = Route(topic_filter, sink)
+        route = Route(topic_filter, sink, retained)
         if mail:
             self._mail[topic_filter] = route
         subscription = self._routes.subscription(topic_filter)
@@ -267,9 +310,15 @@ class Link:
             subscription = Subscription(topic_filter, qos)
             self._routes.add(subscription)
             subscription.routes.append(route)
+            self._unwanted.pop(topic_filter, None)
+            if topic_filter in self._set_aside:
+                subscription.granted.set_result(None)  # it was, and will be asked for again
             self._ask_for([subscription])
         else:
             subscription.routes.append(route)
+            if retained:  # only with a SUBSCRIBE the gateway sends what stands
+                subscription.active = False
+                self._ask_for([subscription])
         self._hand_out_unrouted(route)
         try:
             await asyncio.wait_for(asyncio.shield(subscription.granted), timeout)
@@ -289,10 +338,18 @@ class Link:
         subscription.routes.remove(route)
         if not subscription.routes:
             self._routes.remove(route.filter)
-            if self.connected:
-                self._client.unsubscribe(route.filter)
-            else:
-                self._unsubscribed.add(route.filter)
+            self._unwanted[route.filter] = None
+            self._end_unwanted()
+
+    def _end_unwanted(self) -> None:
+        """Tells the gateway, which may have it until it has said that it has not."""
+        filters = [one for one, mid in self._unwanted.items() if mid is None]
+        if filters and self.connected:
+            _, mid = self._client.unsubscribe(filters)
+            self._unwanted.update(dict.fromkeys(filters, mid))
+
+    def _unsubscribed(self, mid: int) -> None:
+        self._unwanted = {one: other for one, other in self._unwanted.items() if other != mid}
 
     def _ask_for(self, subscriptions: list[Subscription]) -> None:
         subscriptions = [one for one in subscriptions if one.filter not in self._set_aside]
@@ -304,6 +361,7 @@ class Link:
 
     def _subscribed(self, mid: int, codes: list[int]) -> None:
         for subscription, code in zip(self._subscribing.pop(mid, []), codes):
+            subscription.active = code < 0x80 and subscription.filter not in self._set_aside
             if subscription.granted.done():
                 continue
             if code < 0x80:
@@ -316,15 +374,23 @@ class Link:
     # Deliveries
 
     def _delivered(
-        self, topic: str, payload: bytes, qos: int, mid: int, retained: bool, dup: bool
+        self,
+        topic: str,
+        payload: bytes,
+        qos: int,
+        mid: int,
+        retained: bool,
+        dup: bool,
+        about: About,
     ) -> None:
         receipt = None
         if qos:
             if (dup or not self._resumed) and self._receipts.again(mid, topic, payload):
+                self._watch_window()
                 return
             receipt = self._receipts.receive(mid, topic, payload)
             self._watch_window()
-        delivery = Delivery(topic, payload, retained, receipt)
+        delivery = Delivery(topic, payload, retained, receipt, about)
         routes = self._routes.find(topic)
         if routes:
             delivery.share(len(routes))
@@ -337,11 +403,16 @@ class Link:
 
     @staticmethod
     def _hand_out(route: Route, delivery: Delivery) -> None:
+        if route.has(delivery):
+            delivery.ack()
+            return
+        owed = delivery.owed
         try:
             route.sink(delivery)
         except Exception:  # what cannot be read will not be any better when it comes again
             logger.exception("%s: passed over: %r", delivery.topic, delivery.payload[:200])
-            delivery.ack()
+            if delivery.owed == owed:
+                delivery.ack()
 
     def _hand_out_unrouted(self, route: Route) -> None:
         mine = [one for one in self._unrouted if route.matches(one.levels)]
@@ -383,8 +454,15 @@ class Link:
         if aside:
             logger.info("%s: %d in hand, making room", self.options.agent, len(self._receipts))
             self._set_aside |= aside
+            for subscription in self._routes:
+                subscription.active = subscription.active and subscription.filter not in aside
             self._client.unsubscribe(sorted(aside))
-            self._loop.call_later(_PATIENCE, mqtt_client.break_off, self._client)
+            self._loop.call_later(_PATIENCE, self._break_off)
+
+    def _break_off(self) -> None:
+        """Has what was sent already go back, if that is still in the way."""
+        if self.connected and self._set_aside and len(self._receipts) >= self.options.window:
+            mqtt_client.break_off(self._client)
 
     def _finished(self) -> None:
         if self._set_aside and not self._mail_in_hand():
@@ -403,9 +481,10 @@ class Link:
         options = self.options
 
         def on_connect(
-            _c: mqtt.Client, _u: Any, flags: mqtt.ConnectFlags, reason: ReasonCode, _p: Any
+            _c: mqtt.Client, _u: Any, flags: mqtt.ConnectFlags, reason: ReasonCode, said: Any
         ) -> None:
-            hand_over(self._connected, flags.session_present, reason.value, str(reason))
+            limit = mqtt_client.max_packet(said)
+            hand_over(self._connected, flags.session_present, reason.value, str(reason), limit)
 
         def on_disconnect(
             _c: mqtt.Client, _u: Any, flags: mqtt.DisconnectFlags, reason: ReasonCode, _p: Any
@@ -427,6 +506,7 @@ class Link:
                 message.mid,
                 message.retain,
                 message.dup,
+                mqtt_client.about(message.properties),
             )
 
         def on_publish(
@@ -440,12 +520,16 @@ class Link:
         ) -> None:
             hand_over(self._subscribed, mid, [reason.value for reason in reasons])
 
+        def on_unsubscribe(_c: mqtt.Client, _u: Any, mid: int, _r: Any, _p: Any) -> None:
+            hand_over(self._unsubscribed, mid)
+
         client.on_connect = on_connect
         client.on_disconnect = on_disconnect
-        client.on_connect_fail = lambda _c, _u: hand_over(self._could_not_connect)
+        client.on_connect_fail = lambda _c, _u: hand_over(self._could_not_connect, client.failure)
         client.on_message = on_message
         client.on_publish = on_publish
         client.on_subscribe = on_subscribe
+        client.on_unsubscribe = on_unsubscribe
 
     def _hand_over(self, call: Callable[..., None], *arguments: Any) -> None:
         self._handed_over.append((call, arguments))
@@ -475,29 +559,46 @@ class Link:
             logger.error("%d messages of QoS 0 were lost: too many at once", self._dropped)
             self._dropped = 0
 
-    def _connected(self, resumed: bool, code: int, reason: str) -> None:
+    def _connected(self, resumed: bool, code: int, reason: str, max_packet: int | None) -> None:
         if code != 0:
             self.error = refusal(code, f"the gateway refused the connection: {reason}")
             if code in _REFUSED_FOR_GOOD and not self._opened.done():
                 self._opened.set_exception(Forbidden(self.error.reason, code=403))
             return
         self.error = None
+        self.max_packet = max_packet
         self.state = "connected"  # listeners hear of it behind our SUBSCRIBE
         self._resumed = resumed
         self._connected_at = self._loop.time()
         self._subscribing.clear()
-        self._ask_for([one for one in self._routes if not (resumed and one.granted.done())])
-        if resumed and self._unsubscribed:
-            self._client.unsubscribe(list(self._unsubscribed))
-        self._unsubscribed.clear()
+        for subscription in self._routes:
+            subscription.active = subscription.active and resumed
+            if not resumed:
+                for route in subscription.routes:
+                    route.had.clear()
+        self._ask_for([one for one in self._routes if not one.active])
+        self._unwanted = dict.fromkeys(self._unwanted) if resumed else {}
+        self._end_unwanted()
         self._set_state(ConnectionStatus("connected", resumed))
         if not self._opened.done():
             self._opened.set_result(None)
         self._pump()
 
-    def _could_not_connect(self) -> None:
-        if self.error is None:
-            self.error = Disconnected("nobody answers there")
+    def _could_not_connect(self, failure: Exception | None) -> None:
+        self._failed_to_connect(mqtt_client.in_words(failure))
+        if mqtt_client.is_for_good(failure) and not self._opened.done():
+            words = f"{self._where}: {mqtt_client.in_words(failure)}"
+            self._opened.set_exception(Disconnected(words))
+
+    def _failed_to_connect(self, words: str) -> None:
+        """What is the last thing that went wrong, for who waits and for the log."""
+        if self._opened.done() and (self.error is None or self.error.reason != words):
+            logger.warning("%s: cannot connect to %s: %s", self.options.agent, self._where, words)
+        self.error = Disconnected(words)
+
+    @property
+    def _where(self) -> str:
+        return f"{self.options.host}:{self.options.port}"
 
     def _disconnected(self, taken: bool, reason: str) -> None:
         was_connected = self.connected
@@ -509,6 +610,9 @@ class Link:
         elif was_connected:
             logger.warning("%s: the connection is lost (%s)", self.options.agent, reason)
             self._set_state(ConnectionStatus("disconnected", reason=reason))
+        elif not isinstance(self.error, Refused):  # which it said before it hung up
+            hint = "" if self.options.secure else " (TLS is mqtts://)"
+            self._failed_to_connect(f"it hung up before it had said that it speaks MQTT{hint}")
 
     def _looks_taken(self) -> bool:
         """MQTT 3.1.1 cannot say that somebody else has connected under our name. Two programs that

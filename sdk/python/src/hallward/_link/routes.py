@@ -11,14 +11,34 @@ Sink = Callable[[Delivery], None]
 
 
 class Route:
-    """A topic filter and what takes its messages. ``sink`` is called on the event loop."""
+    """A topic filter and what takes its messages. ``sink`` is called on the event loop.
 
-    __slots__ = ("filter", "levels", "sink")
+    ``retained``: its messages are, so whoever begins to listen gets those that stand. The gateway
+    sends them with every SUBSCRIBE, also with that of somebody else with the same filter: so a
+    route knows what it had last on each topic.
+    """
 
-    def __init__(self, topic_filter: str, sink: Sink) -> None:
+    __slots__ = ("filter", "had", "levels", "retained", "sink")
+
+    def __init__(self, topic_filter: str, sink: Sink, retained: bool = False) -> None:
         self.filter = topic_filter
         self.levels = topic_filter.split("/")
         self.sink = sink
+        self.retained = retained
+        self.had: dict[str, int] = {}
+
+    def has(self, delivery: Delivery) -> bool:
+        """Whether it is sent again only because somebody else subscribes."""
+        if not self.retained:
+            return False
+        content = hash(delivery.payload)
+        if delivery.retained and self.had.get(delivery.topic) == content:
+            return True
+        if delivery.payload:
+            self.had[delivery.topic] = content
+        else:
+            self.had.pop(delivery.topic, None)
+        return False
 
     def matches(self, topic: list[str]) -> bool:
         for index, level in enumerate(self.levels):
@@ -36,6 +56,8 @@ class Subscription:
         self.filter = topic_filter
         self.qos = qos
         self.routes: list[Route] = []
+        self.active = False
+        """Whether the gateway has it, as far as it has said."""
         self.granted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
 
