@@ -316,7 +316,9 @@ impl BridgeTask {
 
     fn take_event(&mut self, event: LinkEvent) {
         let now = self.now();
-        self.sender.heard(now);
+        if event.is_from_there() {
+            self.sender.heard(now);
+        }
         match event {
             LinkEvent::Connected(grant) => {
                 let (bridge, address) = (&*self.name, &*self.address);

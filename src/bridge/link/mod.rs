@@ -43,6 +43,16 @@ pub(super) enum LinkEvent {
     Ended(CutCause, String),
 }
 
+impl LinkEvent {
+    /// Whether the other broker has said something.
+    pub(super) fn is_from_there(&self) -> bool {
+        matches!(
+            self,
+            LinkEvent::Connected(_) | LinkEvent::Acked(..) | LinkEvent::Heard
+        )
+    }
+}
+
 /// Where to, and how.
 #[derive(Debug, Clone)]
 pub(super) struct BridgeLinkOptions {

@@ -116,6 +116,12 @@ impl Guest {
         self.write(&[0x40, 4, high, low, code, 0]);
     }
 
+    /// DISCONNECT with a reason.
+    pub(super) fn dismiss(mut self, code: u8) {
+        self.write(&[0xE0, 2, code, 0]);
+        self.gone();
+    }
+
     /// Waits until the bridge has left.
     pub(super) fn gone(mut self) {
         while self.packet().is_some() {}

@@ -7,6 +7,7 @@ mod delivery;
 mod mosquitto;
 mod proxy;
 mod refusals;
+mod secure;
 
 use std::net::SocketAddr;
 use std::time::Instant;

@@ -140,6 +140,29 @@ fn a_connect_that_is_refused_is_counted_and_tried_again() {
 }
 
 #[test]
+fn a_bridge_whose_place_somebody_took_says_so() {
+    let broker = Broker::new();
+    let gateway = cloud(broker.address, json!({})).start();
+    broker.welcome().dismiss(0x8E);
+    let mut client = publisher(&gateway);
+    publish(&mut client, "1");
+    // Whoever says that it shuts down does not mean the message.
+    for _ in 0..4 {
+        let mut guest = broker.welcome();
+        assert_eq!(guest.publish().text, "1");
+        guest.dismiss(0x8B);
+    }
+    let mut guest = broker.welcome();
+    let sent = guest.publish();
+    guest.answer(sent.id, 0);
+    until("an acknowledgement", || {
+        number(&gateway, "acked_total", "") == 1
+    });
+    assert_eq!(number(&gateway, "reconnects_total", "taken_over"), 1);
+    assert_eq!(number(&gateway, "reconnects_total", "network"), 4);
+}
+
+#[test]
 fn properties_expiry_and_the_retain_flag_go_along() {
     let broker = Broker::new();
     let gateway = cloud(broker.address, json!({})).start();
