@@ -11,6 +11,7 @@ mod credentials;
 mod link;
 mod metrics;
 mod preset;
+mod probe;
 mod properties;
 mod remap;
 mod rules;
@@ -23,6 +24,7 @@ pub use check::check;
 pub use config::{BridgeConfig, BridgeDirection, BridgeProtocol, BridgeRule, RetainRule};
 pub use metrics::{BridgeMetrics, BridgeStats};
 pub use preset::{BridgePreset, PRESETS};
+pub use probe::{Probed, probe};
 pub use remap::{Remap, RemapError};
 pub use run::{BridgeParts, Bridges};
 pub use sender::{

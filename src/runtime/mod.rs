@@ -43,6 +43,7 @@ use crate::log_limiter::LogLimiter;
 use crate::metrics::{MetricSet as _, Scrape};
 use crate::mqtt::{self, ServerContext};
 
+pub use crate::bridge::probe as probe_bridge;
 pub use authenticator::{room_refusal, rules};
 use control::Control;
 pub use listeners::{MqttPlaces, check_files};
