@@ -13,7 +13,7 @@ use tokio::task::{JoinHandle, JoinSet};
 use super::check::host_and_port;
 use super::config::BridgeConfig;
 use super::credentials::BridgeCredentials;
-use super::link::{BridgeLinkOptions, BrokerLink, LinkEvent};
+use super::link::{BridgeLinkOptions, BrokerLink, LinkEvent, NotSent};
 use super::metrics::{BridgeMetrics, BridgeStats};
 use super::preset::BridgePreset;
 use super::sender::{
@@ -261,10 +261,11 @@ impl BridgeTask {
         let Some(link) = &mut self.link else {
             return;
         };
-        let sent = link.publish(entry.seq, &entry.message, may_retain, now);
-        if sent.is_err() {
-            // The library takes no such topic; for want of room it is not, that is the window's.
-            self.sender.nacked(now, entry.seq, 0x90);
+        if link.publish(entry.seq, &entry.message, may_retain, now) == Err(NotSent) {
+            // The connection has ended, which is the next thing that it says: then this goes again,
+            // as all that is unacknowledged. Topics are good and there is room, so it is nothing
+            // else; and if it were, there is the deadline of acknowledgements.
+            tracing::debug!(bridge = &*self.name, seq = entry.seq, "too late to be sent");
         }
     }
 

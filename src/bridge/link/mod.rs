@@ -106,8 +106,8 @@ enum LinkClient {
     V311(rumqttc::AsyncClient),
 }
 
-/// The message could not be handed over.
-#[derive(Debug)]
+/// The message could not be handed over: the connection has ended.
+#[derive(Debug, PartialEq, Eq)]
 pub(super) struct NotSent;
 
 /// A connection that is made, stands, or has ended.

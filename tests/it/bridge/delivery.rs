@@ -9,7 +9,7 @@ use serde_json::json;
 use super::mosquitto::Mosquitto;
 use super::proxy::Proxy;
 use super::{cloud, number, publish, publisher, until, until_connected};
-use crate::harness::{Client, Gateway, Packet, Publish};
+use crate::harness::{Agent, Client, Gateway, Packet, Publish};
 
 /// Messages of each round.
 const EACH: usize = 30;
@@ -185,7 +185,9 @@ fn a_full_queue_does_what_its_rule_says_and_waits_for_a_broker_that_was_not_ther
             reason => number(&gateway, "dropped_total", reason),
         };
         assert_eq!(count, 2, "{rule}");
-        assert!(gateway.stderr().contains("bridge_full"), "{rule}");
+        until("a line of the log", || {
+            gateway.stderr().contains("bridge_full")
+        });
         gateway.kill();
         gateway.restart();
         // Nobody there may take what nobody records.
@@ -235,6 +237,26 @@ fn credentials_are_read_at_each_connect_and_nothing_is_lost_while_they_are_wrong
     fs::write(&own, "right\n").expect("writable");
     assert_eq!(recorder.message_on("site/a").text(), "patience");
     until_connected(&gateway, true);
+}
+
+#[test]
+fn what_the_gateway_itself_tells_goes_along_where_a_rule_matches() {
+    let mosquitto = Mosquitto::start();
+    let mut recorder = mosquitto.recorder();
+    let rules = json!([{ "filter": "rooms/#", "template": "site/{#}" }]);
+    let gateway = cloud(mosquitto.address, json!({ "rule": rules })).start();
+    let mut ann = Agent::join(&gateway, "lab", "ann");
+    ann.set("plan", json!(1));
+    let mut missing = vec![
+        "/presence/agent/ann",
+        "/observe/events/gateway/",
+        "/blackboard/state/plan",
+    ];
+    while !missing.is_empty() {
+        let topic = recorder.message().topic;
+        assert!(topic.starts_with("site/lab/"), "{topic}");
+        missing.retain(|part| !topic.contains(part));
+    }
 }
 
 #[test]
