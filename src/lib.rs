@@ -38,6 +38,9 @@ pub mod live;
 pub mod desk;
 
 #[cfg(feature = "gateway")]
+pub mod bridge;
+
+#[cfg(feature = "gateway")]
 pub mod auth;
 
 #[cfg(feature = "gateway")]

@@ -6,6 +6,7 @@
 
 mod acl;
 mod backup;
+mod bridge;
 mod certs;
 mod check;
 mod demo;
@@ -47,6 +48,8 @@ enum Command {
     Passwd(passwd::Args),
     /// Ask what the users and rights of a configuration allow
     Acl(acl::Args),
+    /// Try the bridges to other brokers of a configuration.
+    Bridge(bridge::Args),
     /// Copy all that a gateway has committed into a directory, while it runs or not.
     Backup(backup::Backup),
     /// Copy a backup to where the gateway keeps its data.
@@ -80,6 +83,7 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Certs(args) => certs::run(&args),
         Command::Passwd(args) => passwd::run(&args),
         Command::Acl(args) => acl::run(&args),
+        Command::Bridge(args) => bridge::run(&args),
         Command::Backup(args) => backup::back_up(&args),
         Command::Restore(args) => backup::restore(&args),
         Command::Ledger(args) => ledger::run(&args),

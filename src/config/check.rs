@@ -6,11 +6,16 @@ use serde_json::{Value, json};
 use super::given::{Given, set};
 use super::problem::{nearest, variable};
 use super::tables::{Table, table_of};
-use super::{Config, Problem, row};
-use crate::setting::Row;
+use super::{Config, LISTS, Problem, row};
+use crate::setting::{Row, Section};
 
 /// The value in the type that its key has, or what is wrong with it.
 pub(super) fn check(given: &Given, defaults: &Value) -> Result<Value, Vec<Problem>> {
+    if let [section] = &given.path[..]
+        && let Some(list) = LISTS.iter().find(|list| list.name == section)
+    {
+        return check_list(given, list, defaults);
+    }
     let entry = table_of(&given.path).filter(|_| given.path.len() > 2);
     let usual = match given.path.as_slice() {
         [section, key] => defaults.get(section).and_then(|keys| keys.get(key)),
@@ -30,6 +35,45 @@ pub(super) fn check(given: &Given, defaults: &Value) -> Result<Value, Vec<Proble
         check(&value).map_err(|reason| vec![Problem::of_key(&given.key(), reason)])?;
     }
     Ok(value)
+}
+
+/// A list of tables that is a section of its own.
+fn check_list(given: &Given, list: &Section, defaults: &Value) -> Result<Value, Vec<Problem>> {
+    let value = typed(given, None);
+    if !value
+        .as_array()
+        .is_some_and(|items| items.iter().all(Value::is_object))
+    {
+        let words = format!("is a list: write [[{}]] and its keys below it", list.name);
+        return Err(vec![Problem::of_key(&given.key(), words)]);
+    }
+    let mut refused = refusals(given, &value, defaults);
+    if refused.is_empty() {
+        check_items(list.name, &given.key(), &value, &mut refused);
+    }
+    match refused.is_empty() {
+        true => Ok(value),
+        false => Err(refused),
+    }
+}
+
+/// The ranges of the values in a list's entries, and in the lists in those.
+fn check_items(name: &str, key: &str, items: &Value, refused: &mut Vec<Problem>) {
+    let rows = LISTS.iter().find(|list| list.name == name);
+    let rows = rows.map_or(&[][..], |list| list.rows);
+    for (index, item) in items.as_array().into_iter().flatten().enumerate() {
+        for (own, value) in item.as_object().into_iter().flatten() {
+            let key = format!("{key}[{index}].{own}");
+            let check = rows
+                .iter()
+                .find(|row| row.key == own)
+                .and_then(|row| row.check);
+            if let Some(Err(reason)) = check.map(|check| check(value)) {
+                refused.push(Problem::of_key(&key, reason));
+            }
+            check_items(&format!("{name}.{own}"), &key, value, refused);
+        }
+    }
 }
 
 /// The environment has nothing but text: what is to be a number, a flag or a list there is written

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use serde_json::{Map, Value};
 
 use super::tables::TABLES;
-use super::{Loaded, Place};
+use super::{LISTS, Loaded, Place};
 
 /// Origins stand below each other up to this column, and right behind longer lines.
 const MAX_WIDTH: usize = 44;
@@ -28,6 +28,17 @@ impl Loaded {
                 for (name, entry) in entries.as_object().into_iter().flatten() {
                     let keys = entry.as_object().into_iter().flatten();
                     self.write_table(&mut text, &[section, table, name], keys.collect());
+                }
+            }
+        }
+        for list in LISTS {
+            for item in tree[list.name].as_array().into_iter().flatten() {
+                let place = self.place(list.name);
+                // Writing to a String cannot fail.
+                let _ = writeln!(text, "\n[[{}]]  # {place}", list.name);
+                let keys = item.as_object().into_iter().flatten();
+                for (key, value) in keys.filter(|(_, value)| !value.is_null()) {
+                    let _ = writeln!(text, "{} = {}", name(key), toml(value));
                 }
             }
         }

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 
 use super::{Config, Problem, listeners, tables};
 use crate::auth::AuthConfig;
+use crate::bridge;
 use crate::engine::KeySchema;
 use crate::mqtt::transport::ClientCertificate;
 use crate::wire::name::Key;
@@ -56,6 +57,8 @@ pub(super) fn check_together(config: &Config) -> Vec<Problem> {
         }
     }
     problems.extend(tables::check_together(config));
+    let bridges = bridge::check(&config.bridge).into_iter();
+    problems.extend(bridges.map(|(key, message)| Problem::of_key(&key, message)));
     problems
 }
 

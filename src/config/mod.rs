@@ -21,6 +21,7 @@ mod variables;
 use serde::{Deserialize, Serialize};
 
 use crate::auth::AuthConfig;
+use crate::bridge::{BridgeConfig, BridgeRule};
 use crate::clock::ClockConfig;
 use crate::desk::{DeskConfig, MemoryConfig, RetainedConfig, SessionConfig};
 use crate::engine::{
@@ -50,6 +51,8 @@ macro_rules! sections {
                 #[doc = concat!("`[", stringify!($name), "]`")]
                 pub $name: $section,
             )+
+            /// `[[bridge]]`
+            pub bridge: Vec<BridgeConfig>,
         }
 
         impl Config {
@@ -94,6 +97,21 @@ sections! {
     log: Log,
     auth: AuthConfig,
 }
+
+/// What is known of lists of tables that are sections of their own, `[[bridge]]`, and of those in
+/// their entries, `[[bridge.rule]]`.
+pub const LISTS: &[Section] = &[
+    Section {
+        name: "bridge",
+        doc: BridgeConfig::DOC,
+        rows: BridgeConfig::ROWS,
+    },
+    Section {
+        name: "bridge.rule",
+        doc: BridgeRule::DOC,
+        rows: BridgeRule::ROWS,
+    },
+];
 
 /// What is known of a setting.
 fn row(section: &str, key: &str) -> Option<&'static Row> {

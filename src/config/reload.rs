@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 use super::effective::toml;
 use super::limits;
 use super::tables::TABLES;
-use super::{Config, Problem, Problems, row};
+use super::{Config, LISTS, Problem, Problems, row};
 use crate::setting::Row;
 
 /// When a changed setting takes effect.
@@ -57,6 +57,11 @@ impl Config {
                 let depth = if is_table { 2 } else { 0 };
                 compare(&full_key, before, after, takes, depth, &mut changed);
             }
+        }
+        for list in LISTS {
+            let takes = Takes::Restart;
+            let (before, after) = (&from[list.name], &to[list.name]);
+            compare(list.name, before, after, takes, 0, &mut changed);
         }
         changed
     }

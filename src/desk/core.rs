@@ -18,6 +18,7 @@ use super::commits::Commits;
 use super::delivery::DeliveryContext;
 use super::distribute::distribute;
 use super::error::RecoverError;
+use super::forward::{ForwardPort, ForwardQueues, ForwardSettings};
 use super::gateway_messages::{
     event_message, gateway_message, in_other_encoding, retain_gateway_message, show_recovered_keys,
 };
@@ -30,14 +31,14 @@ use super::retained::RetainedStore;
 use super::root::note_root;
 use super::settings::DeskSettings;
 use super::stats::DeskStats;
-use super::status::show_gauges;
+use super::status::{show_gauges, warn_of_barred_rooms};
 use super::time::{Moved, Time};
 use super::timers::{ClientTimer, ClientTimers};
 use super::work::WorkReports;
 use super::{recover, stall};
 use crate::clock::Reading;
 use crate::engine::{Effect, Engine, Input, Timer as EngineTimer, Verdict};
-use crate::ledger::{Space, Store};
+use crate::ledger::{Space, Store, StoreError};
 use crate::wire::Millis;
 use crate::wire::json;
 use crate::wire::message::Message;
@@ -60,6 +61,8 @@ pub struct Desk {
     stats: Arc<DeskStats>,
     /// What the engine is to hear of deliveries, at the end of the request.
     work: WorkReports,
+    forward: ForwardQueues,
+    interest: Arc<InterestIndex>,
 }
 
 impl Desk {
@@ -68,7 +71,7 @@ impl Desk {
         let memory = &settings.memory;
         Desk {
             clients: Clients::new(settings.clients, memory.clone()),
-            index: SubscriptionIndex::new(&settings.root, interest, memory.clone()),
+            index: SubscriptionIndex::new(&settings.root, interest.clone(), memory.clone()),
             retained: RetainedStore::new(settings.retained.clone()),
             journal: Journal::new(settings.journal.clone()),
             settings,
@@ -78,6 +81,8 @@ impl Desk {
             commits: Commits::default(),
             stats: Arc::default(),
             work: WorkReports::default(),
+            forward: ForwardQueues::default(),
+            interest,
         }
     }
 
@@ -90,12 +95,25 @@ impl Desk {
         self.reencode_retained();
         show_recovered_keys(&self.settings.root, &mut self.engine, &mut self.retained);
         self.journal.recover(store)?;
+        self.forward.recover(store)?;
         recover::index(&mut self.delivery(now));
         note_root(&self.settings.root, store, self.commits.records())?;
         self.feed(now, Input::Recovered);
         self.recover_wills(now);
         warn_of_barred_rooms(&self.engine);
         Ok(())
+    }
+
+    /// From now on these other brokers are sent what is for them; before [`Desk::recover`].
+    ///
+    /// # Errors
+    /// Whatever opening a way in for a reader meets.
+    pub fn forward_to(
+        &mut self,
+        settings: Vec<ForwardSettings>,
+        store: &dyn Store,
+    ) -> Result<Vec<ForwardPort>, StoreError> {
+        self.forward.open(settings, &self.interest, store)
     }
 
     /// The counters, to show them.
@@ -116,6 +134,7 @@ impl Desk {
             timers: &mut self.timers,
             commits: &mut self.commits,
             work: &mut self.work,
+            forward: &mut self.forward,
         }
     }
 
@@ -200,6 +219,7 @@ impl Desk {
             None => records.delete(Space::Engine, key),
         });
         self.journal.seal(number, now, records);
+        self.forward.seal(number);
         if !records.is_empty() {
             self.time.mark(now, records);
         }
@@ -219,6 +239,7 @@ impl Desk {
     /// A batch is on disk.
     pub fn committed(&mut self, number: u64) {
         self.journal.committed(number);
+        self.forward.committed(number);
         self.commits.committed(number);
     }
 
@@ -451,27 +472,6 @@ impl Desk {
         }
         warn_of_barred_rooms(&self.engine);
     }
-}
-
-/// Says which rooms exist and may not be used.
-fn warn_of_barred_rooms(engine: &Engine) {
-    /// So many are named.
-    const NAMED: usize = 20;
-    let rooms = engine.barred_rooms().count();
-    if rooms == 0 {
-        return;
-    }
-    let named = engine.barred_rooms().take(NAMED);
-    let mut names: Vec<&str> = named.map(|room| room.as_str()).collect();
-    if rooms > NAMED {
-        names.push("…");
-    }
-    let names = names.join(", ");
-    tracing::warn!(
-        rooms,
-        names,
-        "rooms that exist are not configured: they are closed (rooms.create), and what is in them is kept"
-    );
 }
 
 /// When a batch wants to be sealed.

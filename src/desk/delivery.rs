@@ -11,6 +11,7 @@ use std::sync::Arc;
 use super::batch::Release;
 use super::clients::Clients;
 use super::commits::Commits;
+use super::forward::ForwardQueues;
 use super::gateway_messages::gateway_message;
 use super::index::SubscriptionIndex;
 use super::outbox::{Acknowledged, packet_id};
@@ -42,6 +43,7 @@ pub(super) struct DeliveryContext<'a> {
     pub timers: &'a mut ClientTimers,
     pub commits: &'a mut Commits,
     pub work: &'a mut WorkReports,
+    pub forward: &'a mut ForwardQueues,
 }
 
 impl DeliveryContext<'_> {

@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering;
 
 use super::clients::Clients;
 use super::delivery::DeliveryContext;
+use super::forward::Export;
 use super::outbox_kind::OutboxKind;
 use super::port::{self, Full, Response};
 use super::shared_subscriptions::MemberTurn;
@@ -17,6 +18,8 @@ use crate::wire::message::{Message, Qos};
 struct Targets {
     durable: BTreeMap<Arc<str>, OutboxKind>,
     turns: Vec<MemberTurn>,
+    /// What of it leaves for other brokers.
+    exports: Vec<Export>,
     /// As published.
     qos: Qos,
 }
@@ -59,6 +62,18 @@ fn check_room(delivery: &DeliveryContext<'_>, targets: &Targets, bytes: usize) -
     let mut queues = targets.queued().peekable();
     if queues.peek().is_some() && delivery.settings.memory.room_to_store() < bytes {
         return Err(Full::Memory);
+    }
+    if let Some(bridge) = delivery.forward.refusing(&targets.exports) {
+        let kind = "bridge_full";
+        let admitted = delivery.settings.admits(kind, bridge);
+        limited!(
+            warn,
+            admitted,
+            kind,
+            %bridge,
+            "publish refused: the queue of a bridge that it is for is full"
+        );
+        return Err(Full::Bridge);
     }
     let limits = delivery.clients.limits();
     if !limits.refuse_when_full {
@@ -103,6 +118,7 @@ fn targets(delivery: &mut DeliveryContext<'_>, message: &Message) -> Targets {
     Targets {
         turns: delivery.index.turns(message.topic(), takes),
         durable: delivery.index.durable_matches(message),
+        exports: delivery.forward.exports(message, delivery.now),
         qos: message.qos(),
     }
 }
@@ -113,6 +129,10 @@ fn distribute_to(
     targets: Targets,
 ) -> Vec<Arc<str>> {
     let mut slow = Vec::new();
+    let (now, settings) = (delivery.now, delivery.settings);
+    delivery
+        .forward
+        .append(targets.exports, now, settings, delivery.commits);
     for (client, kind) in targets.durable {
         if delivery.enqueue(&client, kind, message.clone()) {
             slow.push(client);

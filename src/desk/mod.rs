@@ -12,9 +12,9 @@
 //! `reassign`, `replay`, `inbound`, `command`, `status`, `stall`, `recover` (what is done with
 //! those parts below the engine). The parts: `clients` with `client_state` and `outbox`
 //! (`send_order`, `outbox_kind`), `index` (`shared_subscriptions`, `trie`, `interest`), `retained`,
-//! `commits` (`batch`), `timers`, `work`, `journal`, `time`, `stats` (`budget`), `settings`
-//! (`limits`, `memory`). What they look like in the ledger: `records`, `root`. What the gateway
-//! writes itself: `gateway_messages`. `run` is the thread. No two of them need each other.
+//! `commits` (`batch`), `timers`, `work`, `journal`, `forward`, `time`, `stats` (`budget`),
+//! `settings` (`limits`, `memory`). What they look like in the ledger: `records`, `root`. What the
+//! gateway writes itself: `gateway_messages`. `run` is the thread. No two of them need each other.
 
 mod batch;
 mod budget;
@@ -27,6 +27,7 @@ mod core;
 mod delivery;
 mod distribute;
 mod error;
+mod forward;
 mod gateway_messages;
 mod inbound;
 mod index;
@@ -65,6 +66,10 @@ pub use budget::{Budget, Budgets};
 pub use config::{DeskConfig, MemoryConfig, RetainedConfig, SessionConfig, WhenFull};
 pub use core::{Desk, Sealing};
 pub use error::RecoverError;
+pub use forward::{
+    DeadLetter, ForwardBounds, ForwardEntry, ForwardLimits, ForwardPort, ForwardSettings,
+    ForwardStats, ForwardTarget, QueueFullRule,
+};
 pub use interest::InterestIndex;
 pub use journal::{Journal, JournalStats};
 pub use limits::{ClientLimits, Configuration, JournalLimits, RoomJournal};

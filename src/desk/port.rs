@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize};
 use bytes::Bytes;
 use tokio::sync::oneshot;
 
+use super::forward::port::DeadLetter;
 use super::limits::Configuration;
 pub use super::responses::{
     CloseReason, Delivery, Full, Response, ResponseReceiver, ResponseSender, responses,
@@ -128,6 +129,15 @@ pub enum Request {
     Measure(oneshot::Sender<Holdings>),
     /// Other settings.
     Configure(Box<Configuration>),
+    /// Another broker has what waited for it, or will not.
+    Forwarded {
+        /// The queue's name.
+        queue: Arc<str>,
+        /// It is done with everything below this number.
+        done: u64,
+        /// What of that it will not have.
+        dead: Vec<DeadLetter>,
+    },
     /// Figures of the gateway's own under `$SYS`: retained, but not on disk.
     Announce(Vec<Message>),
 }

@@ -61,6 +61,8 @@ pub enum Full {
     Retained,
     /// A session that it is for is full, and such publishes are refused.
     Queue,
+    /// The queue of a bridge that it is for is full, and such publishes are refused.
+    Bridge,
     /// There is no memory for what waits.
     Memory,
 }
@@ -71,6 +73,7 @@ impl Full {
         match self {
             Full::Retained => "retained.max_messages or retained.max_bytes is reached",
             Full::Queue => "the queue of a session that it is for is full",
+            Full::Bridge => "the queue of a bridge that it is for is full",
             Full::Memory => "memory.max_queued is reached",
         }
     }

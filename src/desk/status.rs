@@ -81,3 +81,24 @@ pub(super) fn show_gauges(
         budgets.set(key, used, most);
     }
 }
+
+/// Says which rooms exist and may not be used.
+pub(super) fn warn_of_barred_rooms(engine: &Engine) {
+    /// So many are named.
+    const NAMED: usize = 20;
+    let rooms = engine.barred_rooms().count();
+    if rooms == 0 {
+        return;
+    }
+    let named = engine.barred_rooms().take(NAMED);
+    let mut names: Vec<&str> = named.map(|room| room.as_str()).collect();
+    if rooms > NAMED {
+        names.push("…");
+    }
+    let names = names.join(", ");
+    tracing::warn!(
+        rooms,
+        names,
+        "rooms that exist are not configured: they are closed (rooms.create), and what is in them is kept"
+    );
+}

@@ -3,6 +3,7 @@
 mod command;
 mod commits;
 mod due;
+mod forward;
 mod keys;
 mod limits;
 mod mailbox;

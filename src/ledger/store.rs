@@ -29,11 +29,13 @@ pub enum Space {
     Retained,
     /// What happened in rooms, in order.
     Journal,
+    /// Messages on their way to other brokers, in order.
+    Bridge,
 }
 
 impl Space {
     /// Every space, in declaration order.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Meta,
         Self::Engine,
         Self::Session,
@@ -41,6 +43,7 @@ impl Space {
         Self::Inbound,
         Self::Retained,
         Self::Journal,
+        Self::Bridge,
     ];
 
     /// The name on disk and in logs: lower case ASCII, never changed once released.
@@ -53,6 +56,7 @@ impl Space {
             Self::Inbound => "inbound",
             Self::Retained => "retained",
             Self::Journal => "journal",
+            Self::Bridge => "bridge",
         }
     }
 
@@ -66,6 +70,7 @@ impl Space {
             Self::Inbound => 5,
             Self::Retained => 6,
             Self::Journal => 7,
+            Self::Bridge => 8,
         }
     }
 

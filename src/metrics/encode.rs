@@ -99,6 +99,20 @@ impl Out<'_> {
         value.encode(&mut Out { encoder, kind })
     }
 
+    /// A value under two labels, likewise.
+    ///
+    /// # Errors
+    /// None in practice.
+    pub fn labelled_twice(
+        &mut self,
+        labels: [(&str, &str); 2],
+        value: &impl Values,
+    ) -> fmt::Result {
+        let encoder = self.encoder.encode_family(&labels)?;
+        let kind = self.kind;
+        value.encode(&mut Out { encoder, kind })
+    }
+
     /// Upper bounds that rise, the last one infinite, and how many lie between that bound and the
     /// one before; and the sum of all.
     ///

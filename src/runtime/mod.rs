@@ -26,10 +26,13 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use crate::auth::Authenticator;
+use crate::bridge::{self, BridgeParts, Bridges};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::desk::port::Authorizers;
-use crate::desk::{self, Desk, DeskStats, InterestIndex, MemoryBudget, RecoverError, RunningDesk};
+use crate::desk::{
+    self, Desk, DeskStats, ForwardPort, InterestIndex, MemoryBudget, RecoverError, RunningDesk,
+};
 use crate::engine::Engine;
 use crate::http;
 use crate::ledger::{
@@ -40,6 +43,7 @@ use crate::log_limiter::LogLimiter;
 use crate::metrics::{MetricSet as _, Scrape};
 use crate::mqtt::{self, ServerContext};
 
+pub use crate::bridge::probe as probe_bridge;
 pub use authenticator::{room_refusal, rules};
 use control::Control;
 pub use listeners::{MqttPlaces, check_files};
@@ -117,6 +121,7 @@ pub struct Gateway {
     control: Option<Control>,
     reload: Reload,
     log_limiter: Arc<LogLimiter>,
+    bridges: Bridges,
 }
 
 impl Gateway {
@@ -147,7 +152,7 @@ impl Gateway {
             .map_err(|error| GatewayError::Failed(error.to_string()))?;
         let interest = Arc::new(InterestIndex::default());
         let memory = MemoryBudget::new(config.memory.max_queued.0);
-        let (desk, store, clock) = recover(
+        let (desk, store, clock, ports) = recover(
             &config,
             Box::new(store),
             interest.clone(),
@@ -166,6 +171,11 @@ impl Gateway {
             Arc::clone(&clock),
         )
         .map_err(|error| GatewayError::Busy(format!("cannot start the desk's thread: {error}")))?;
+        let parts = BridgeParts {
+            clock: Arc::clone(&clock),
+            log_limiter: Arc::clone(&log_limiter),
+        };
+        let bridges = Bridges::new(&config.bridge, ports, parts);
         let front_door = Arc::new(mqtt::Metrics::default());
         let mut metrics = metrics_of_process(config.data.dir.clone());
         metrics.register(Arc::clone(&front_door));
@@ -175,6 +185,7 @@ impl Gateway {
         metrics.register(Arc::new(plane.clone()));
         metrics.register(log);
         metrics.register(Arc::clone(&log_limiter));
+        metrics.register(Arc::new(bridges.metrics()));
         metrics.register(reload.stats());
         if let Some(tls) = tls {
             metrics.register(tls);
@@ -219,6 +230,7 @@ impl Gateway {
             control,
             reload,
             log_limiter,
+            bridges,
         })
     }
 
@@ -269,6 +281,8 @@ impl Gateway {
             }
         });
         let minutes = tokio::spawn(log::sum_up(Arc::clone(&self.log_limiter)));
+        let bridges = self.bridges.run(self.desk.requests(), stopped.clone());
+        let bridges = tokio::spawn(bridges);
         let front_door = tokio::spawn(mqtt::serve(self.door, self.mqtt, stopped));
         let failure = tokio::select! {
             () = stop => None,
@@ -276,7 +290,7 @@ impl Gateway {
         };
         // Nobody listens only if both servers are gone already.
         let _ = stopping.send(true);
-        let _ = tokio::join!(front_door, http, control);
+        let _ = tokio::join!(front_door, bridges, http, control);
         let desk = self.desk;
         let outcome = blocking(move || desk.join()).await?;
         minutes.abort();
@@ -305,7 +319,7 @@ async fn recover(
     memory: Arc<MemoryBudget>,
     authenticator: Option<&Arc<Authenticator>>,
     log_limiter: &Arc<LogLimiter>,
-) -> Result<(Desk, Box<dyn Store>, Arc<Clock>), GatewayError> {
+) -> Result<(Desk, Box<dyn Store>, Arc<Clock>, Vec<ForwardPort>), GatewayError> {
     let authorizers = authenticator.map(|authenticator| {
         Arc::new(mqtt::AbsentClients(Arc::clone(authenticator))) as Arc<dyn Authorizers>
     });
@@ -324,12 +338,14 @@ async fn recover(
         let clock = timekeeping::start(last.as_ref(), engine.latest(), max_step.0);
         let mut desk = Desk::new(desk_settings, engine, interest);
         desk.keep_time(clock.reading());
+        let queues = bridge::forwards(&for_thread.bridge).map_err(GatewayError::Configuration)?;
+        let ports = desk.forward_to(queues, &*store)?;
         desk.recover(clock.now(), &*store)?;
         if let Some(last) = last {
             let by = clock.reading().ahead.saturating_sub(last.reading.ahead);
             desk.step_found(clock.now(), by);
         }
-        Ok((desk, store, Arc::new(clock)))
+        Ok((desk, store, Arc::new(clock), ports))
     })
     .await?
 }

@@ -3,6 +3,7 @@
 mod abuse;
 mod agent;
 mod auth;
+mod bridge;
 mod circles;
 mod cli;
 mod conformance;

@@ -62,11 +62,16 @@ const IMPORTS: &[(&str, &[&str])] = &[
             "live",
         ],
     ),
+    (
+        "bridge",
+        &["clock", "metrics", "log_limiter", "setting", "wire", "desk"],
+    ),
     ("http", &["metrics", "setting"]),
     (
         "config",
         &[
-            "auth", "clock", "desk", "engine", "http", "ledger", "live", "mqtt", "setting", "wire",
+            "auth", "bridge", "clock", "desk", "engine", "http", "ledger", "live", "mqtt",
+            "setting", "wire",
         ],
     ),
     (
@@ -83,6 +88,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
             "desk",
             "auth",
             "mqtt",
+            "bridge",
             "http",
             "config",
         ],

@@ -110,6 +110,10 @@ impl Desk {
                 let _ = answer.send(holdings(&self.clients, &self.retained));
             }
             Request::Configure(new) => self.configure(now, *new),
+            Request::Forwarded { queue, done, dead } => {
+                self.forward
+                    .finish(&queue, done, dead, now, &mut self.commits);
+            }
             Request::Announce(figures) => announce(&mut self.delivery(now), figures),
         }
         self.report_deliveries(now);

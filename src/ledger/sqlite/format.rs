@@ -45,6 +45,9 @@ const MIGRATIONS: &[&str] = &[
     ALTER TABLE retained ADD COLUMN c INTEGER;
     ALTER TABLE journal  ADD COLUMN c INTEGER;
 ",
+    "
+    CREATE TABLE bridge   (k BLOB NOT NULL PRIMARY KEY, v BLOB NOT NULL, c INTEGER) STRICT;
+",
 ];
 
 /// The newest version that this build reads.
@@ -54,6 +57,7 @@ pub(super) const SUPPORTED: u32 = MIGRATIONS.len() as u32;
 const WITH_CHECKSUMS: u32 = 5;
 /// The first version that has each table but the first six.
 const WITH_JOURNAL: u32 = 2;
+const WITH_BRIDGE: u32 = 6;
 
 /// What a file has of a space.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,6 +76,7 @@ impl Shape {
         match version {
             0 => Shape::Missing,
             _ if version < WITH_JOURNAL && space == Space::Journal => Shape::Missing,
+            _ if version < WITH_BRIDGE && space == Space::Bridge => Shape::Missing,
             _ if version < WITH_CHECKSUMS => Shape::Bare,
             _ => Shape::Checked,
         }

@@ -42,6 +42,8 @@ labels! {
         RetainedFull = "retained_full",
         /// A session that it is for is full, and such publishes are refused.
         QueueFull = "queue_full",
+        /// The queue of a bridge that it is for is full, and such publishes are refused.
+        BridgeFull = "bridge_full",
     }
 }
 
@@ -51,6 +53,7 @@ impl Cause {
         match full {
             Full::Retained => Some(Cause::RetainedFull),
             Full::Queue => Some(Cause::QueueFull),
+            Full::Bridge => Some(Cause::BridgeFull),
             Full::Memory => None,
         }
     }
@@ -61,6 +64,7 @@ impl Cause {
             Cause::TooDeep => "its topic has more levels than mqtt.max_topic_levels",
             Cause::RetainedFull => "retained.max_messages or retained.max_bytes is reached",
             Cause::QueueFull => "the queue of a session that it is for is full",
+            Cause::BridgeFull => "the queue of a bridge that it is for is full",
         }
     }
 
@@ -68,7 +72,7 @@ impl Cause {
         match self {
             Cause::TooLarge => Code::TooLarge,
             Cause::TooDeep => Code::Malformed,
-            Cause::RetainedFull | Cause::QueueFull => Code::TooMany,
+            Cause::RetainedFull | Cause::QueueFull | Cause::BridgeFull => Code::TooMany,
         }
     }
 }

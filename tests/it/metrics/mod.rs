@@ -13,7 +13,11 @@ use crate::transport::everywhere;
 
 /// Every kind of metric that there is only with TLS or authentication is there, too.
 fn with_everything() -> Gateway {
-    let setup = Setup::new().with("auth.enabled", "true");
+    // Nobody listens there.
+    let bridge = r#"[{"name": "cloud", "addresses": ["127.0.0.1:9"], "rule": [{"filter": "x"}]}]"#;
+    let setup = Setup::new()
+        .with("auth.enabled", "true")
+        .with("bridge", bridge);
     everywhere(setup.with("auth.anonymous", "guest"))
 }
 

@@ -6,7 +6,7 @@ mod files;
 mod limits;
 mod mutual;
 mod names;
-mod pki;
+pub(crate) mod pki;
 mod reload;
 mod tls;
 mod tls_client;

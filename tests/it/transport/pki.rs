@@ -13,13 +13,13 @@ use tempfile::TempDir;
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
 /// A directory with `ca.crt`, `server.crt` and `server.key`.
-pub(super) struct Pki {
+pub(crate) struct Pki {
     folder: TempDir,
     authority: Authority,
 }
 
 impl Pki {
-    pub(super) fn new() -> Pki {
+    pub(crate) fn new() -> Pki {
         let pki = Pki {
             folder: tempfile::tempdir().expect("a temporary directory"),
             authority: Authority::new("Test authority"),
@@ -30,28 +30,28 @@ impl Pki {
     }
 
     /// Where a file of this name is, or would be.
-    pub(super) fn path(&self, name: &str) -> &str {
+    pub(crate) fn path(&self, name: &str) -> &str {
         let path = self.folder.path().join(name);
         let text = path.to_str().expect("a UTF-8 path").to_owned();
         // A handful of short strings for the time of a test.
         Box::leak(text.into_boxed_str())
     }
 
-    pub(super) fn put(&self, name: &str, text: &str) {
+    pub(crate) fn put(&self, name: &str, text: &str) {
         std::fs::write(self.path(name), text).expect("writable");
     }
 
-    pub(super) fn read(&self, name: &str) -> String {
+    pub(crate) fn read(&self, name: &str) -> String {
         std::fs::read_to_string(self.path(name)).expect("readable")
     }
 
     /// A new certificate and key for the gateway, told apart by its serial number.
-    pub(super) fn renew_server(&self, serial: u64) {
+    pub(crate) fn renew_server(&self, serial: u64) {
         self.put_server(serial, 30);
     }
 
     /// The same, expired.
-    pub(super) fn let_server_expire(&self) {
+    pub(crate) fn let_server_expire(&self) {
         self.put_server(7, 0);
     }
 
@@ -67,7 +67,7 @@ impl Pki {
     }
 
     /// `FILE.crt` and `FILE.key` for the gateway under another name.
-    pub(super) fn server(&self, file: &str, name: &str, serial: u64) {
+    pub(crate) fn server(&self, file: &str, name: &str, serial: u64) {
         let mut params = named(file, 30);
         params.serial_number = Some(SerialNumber::from(serial));
         params.subject_alt_names = vec![SanType::DnsName(name.try_into().expect("a name"))];
@@ -76,7 +76,7 @@ impl Pki {
     }
 
     /// `NAME.crt` and `NAME.key` for a client.
-    pub(super) fn client(&self, name: &str, serial: u64) {
+    pub(crate) fn client(&self, name: &str, serial: u64) {
         let mut params = named(name, 30);
         params.serial_number = Some(SerialNumber::from(serial));
         self.authority
@@ -84,7 +84,7 @@ impl Pki {
     }
 
     /// The same from an authority that nobody trusts.
-    pub(super) fn foreign_client(&self, name: &str) {
+    pub(crate) fn foreign_client(&self, name: &str) {
         let params = named(name, 30);
         Authority::new("Somebody else").sign(
             self,
@@ -95,7 +95,7 @@ impl Pki {
     }
 
     /// Writes `revoked.crl` with these serial numbers.
-    pub(super) fn revoke(&self, serials: &[u64]) {
+    pub(crate) fn revoke(&self, serials: &[u64]) {
         let now = SystemTime::now();
         let revoked = |serial: &u64| RevokedCertParams {
             serial_number: SerialNumber::from(*serial),
