@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-import ctypes
 import inspect
 import logging
 import threading
@@ -133,6 +132,8 @@ class Handlers:
 
 def _never_destroy(task: asyncio.Task[Any]) -> None:
     """What catches everything catches also its destruction, and the program would not end."""
+    import ctypes  # of no use to any other program, and a third of a megabyte
+
     with suppress(AttributeError):  # other interpreters than CPython destroy nothing at their end
         ctypes.pythonapi.Py_IncRef(ctypes.py_object(task))
 
