@@ -160,9 +160,11 @@ import os, sys
 def rss():
     return int(open("/proc/self/statm").read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
 import paho.mqtt.client
+paho_alone = rss()
+import asyncio
 before = rss()
 if sys.argv[1:]:
-    import asyncio, hallward
+    import hallward
     worker = hallward.Worker(sys.argv[1], agent="idle", room="idle")
     @worker.task("draft")
     async def draft(task): ...
@@ -170,20 +172,20 @@ if sys.argv[1:]:
         ready = asyncio.Event()
         serving = asyncio.create_task(worker.serve(ready=ready))
         await ready.wait()
-        print(before, rss())
+        print(paho_alone, before, rss())
         worker.stop()
         await serving
     asyncio.run(main())
 """
 
 
-def idle_memory(gateway: Gateway) -> tuple[float, float]:
-    """MiB after importing paho, and of a worker that waits for tasks."""
+def idle_memory(gateway: Gateway) -> tuple[float, float, float]:
+    """MiB after importing paho, and asyncio too, and of a worker that waits for tasks."""
     result = subprocess.run(
         [sys.executable, "-c", IDLE, gateway.url], capture_output=True, text=True, check=True
     )
-    before, after = result.stdout.split()
-    return float(before), float(after)
+    paho_alone, before, after = result.stdout.split()
+    return float(paho_alone), float(before), float(after)
 
 
 def main() -> int:
@@ -197,15 +199,17 @@ def main() -> int:
             sdk_times.append(statistics.median(asyncio.run(sdk_round_trips(gateway, number))))
             raw_rates.append(raw_throughput(gateway, number))
             sdk_rates.append(asyncio.run(sdk_throughput(gateway, number)))
-        before, after = idle_memory(gateway)
+        paho_alone, before, after = idle_memory(gateway)
     raw, sdk = min(raw_times) * 1_000, min(sdk_times) * 1_000
     print(f"round trip, p50        raw {raw:.2f} ms   sdk {sdk:.2f} ms   {sdk / raw:.2f} x")
     fast, ours = max(raw_rates), max(sdk_rates)
     print(
         f"dispatches, {IN_FLIGHT} at once raw {fast:.0f}/s   sdk {ours:.0f}/s   {ours / fast:.2f} x"
     )
-    more = after - before
-    print(f"idle worker            {after:.1f} MiB, paho alone {before:.1f}: {more:.1f} more")
+    print(
+        f"idle worker            {after:.1f} MiB: paho alone {paho_alone:.1f}, "
+        f"with asyncio {before - paho_alone:.1f} more, its own {after - before:.1f}"
+    )
     print(f"({Path(__file__).name}: {ROUNDS} rounds of {TASKS} and {DISPATCHES})")
     return 0
 
