@@ -111,6 +111,7 @@ const SHARED_NAMES: &[(&str, &[&str])] = &[
 
 /// What may stand at the root: where a newcomer looks first.
 const ROOT: &[&str] = &[
+    ".cargo",
     ".ci",
     ".git",
     ".gitignore",
