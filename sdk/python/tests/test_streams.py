@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import hallward
-from hallward._deadline import TimeIsUp, in_time
+from hallward._deadline import TimeIsUp, in_time, settled
 from hallward._handlers import Handlers
 from hallward._link import Receipts
 from hallward._link.routes import Route
@@ -111,6 +111,16 @@ async def test_stream_that_is_closed_ends_whoever_waits() -> None:
     await asyncio.sleep(0)
     await stream.aclose()
     with pytest.raises(StopAsyncIteration):
+        await waiting
+
+
+async def test_cancellation_in_the_very_moment_of_an_outcome_is_not_lost() -> None:
+    outcome: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+    waiting = asyncio.create_task(settled(outcome, 60))
+    await asyncio.sleep(0)
+    outcome.set_result(1)
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
         await waiting
 
 

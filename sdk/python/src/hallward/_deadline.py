@@ -41,6 +41,18 @@ async def in_time(
     raise TimeIsUp
 
 
+async def settled(future: asyncio.Future[T], limit: float) -> T:
+    """What a future comes to, which is left alone; at most ``limit`` seconds. Raises `TimeIsUp`.
+
+    A cancellation always arrives: `asyncio.wait_for` of Python 3.11 and older drops one that comes
+    in the very moment in which the future is done.
+    """
+    await asyncio.wait({future}, timeout=limit)
+    if not future.done():
+        raise TimeIsUp
+    return future.result()
+
+
 async def _cancel(task: asyncio.Future[T], grace: float | None, name: str) -> None:
     task.cancel()
     await asyncio.wait({task}, timeout=grace)

@@ -18,6 +18,7 @@ import paho.mqtt.client as mqtt
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
+from .._deadline import TimeIsUp, settled
 from ..errors import (
     REFUSALS,
     Disconnected,
@@ -131,8 +132,8 @@ class Link:
         self._client.loop_start()
         self._thread_started = True
         try:
-            await asyncio.wait_for(asyncio.shield(self._opened), timeout)
-        except asyncio.TimeoutError:
+            await settled(self._opened, timeout)
+        except TimeIsUp:
             why = f" ({self.error})" if self.error else ""
             await self.close()
             raise Timeout(f"no gateway answered at {self._where} in {timeout:g} s{why}") from None
@@ -272,12 +273,14 @@ class Link:
         outgoing = self.send(topic, payload, acked, content_type)
         stop = self.on_status(lambda status: self._give_up(done))
         try:
-            await asyncio.wait_for(done, timeout)
-        except asyncio.TimeoutError:
+            await settled(done, timeout)
+        except TimeIsUp:
             raise Timeout(f"no PUBACK in {timeout:g} s: {topic}", sent=outgoing.sent) from None
         finally:
             stop()
             outgoing.cancel()
+            if not done.cancel() and not done.cancelled():
+                done.exception()  # perhaps nobody asks any more
 
     def _give_up(self, waiting: asyncio.Future[Any]) -> None:
         if self.ended and self.error and not waiting.done():
@@ -321,8 +324,8 @@ class Link:
                 self._ask_for([subscription])
         self._hand_out_unrouted(route)
         try:
-            await asyncio.wait_for(asyncio.shield(subscription.granted), timeout)
-        except asyncio.TimeoutError:
+            await settled(subscription.granted, timeout)
+        except TimeIsUp:
             self.unsubscribe(route)
             raise Timeout(f"no answer in {timeout:g} s: SUBSCRIBE {topic_filter}") from None
         except BaseException:
