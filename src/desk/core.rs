@@ -62,7 +62,6 @@ pub struct Desk {
     /// What the engine is to hear of deliveries, at the end of the request.
     work: WorkReports,
     forward: ForwardQueues,
-    interest: Arc<InterestIndex>,
 }
 
 impl Desk {
@@ -71,7 +70,7 @@ impl Desk {
         let memory = &settings.memory;
         Desk {
             clients: Clients::new(settings.clients, memory.clone()),
-            index: SubscriptionIndex::new(&settings.root, interest.clone(), memory.clone()),
+            index: SubscriptionIndex::new(&settings.root, interest, memory.clone()),
             retained: RetainedStore::new(settings.retained.clone()),
             journal: Journal::new(settings.journal.clone()),
             settings,
@@ -82,7 +81,6 @@ impl Desk {
             stats: Arc::default(),
             work: WorkReports::default(),
             forward: ForwardQueues::default(),
-            interest,
         }
     }
 
@@ -113,7 +111,7 @@ impl Desk {
         settings: Vec<ForwardSettings>,
         store: &dyn Store,
     ) -> Result<Vec<ForwardPort>, StoreError> {
-        self.forward.open(settings, &self.interest, store)
+        self.forward.open(settings, self.index.interest(), store)
     }
 
     /// The counters, to show them.

@@ -55,6 +55,11 @@ impl SubscriptionIndex {
         }
     }
 
+    /// What sessions ask: who else wants messages kept says so there, too.
+    pub(super) fn interest(&self) -> &InterestIndex {
+        &self.interest
+    }
+
     /// Adds a subscription of a session, which is durable or not.
     pub(super) fn add(&mut self, id: &Arc<str>, durable: bool, subscription: &Subscription) {
         let filter = &subscription.filter;

@@ -101,6 +101,26 @@ impl BridgeLinkOptions {
     }
 }
 
+/// An event loop of the library's, in one version of MQTT.
+trait EventSource: Send + 'static {
+    /// What happens next; `None` for what nobody needs to know.
+    fn poll(&mut self) -> impl Future<Output = Option<LinkEvent>> + Send;
+}
+
+/// Polls until the connection ends or nobody listens any more; never again after that, for then it
+/// would connect anew.
+async fn drive(mut source: impl EventSource, events: mpsc::Sender<LinkEvent>) {
+    loop {
+        let Some(event) = source.poll().await else {
+            continue;
+        };
+        let is_over = matches!(event, LinkEvent::Ended(..));
+        if events.send(event).await.is_err() || is_over {
+            return;
+        }
+    }
+}
+
 enum LinkClient {
     V5(rumqttc::v5::AsyncClient),
     V311(rumqttc::AsyncClient),

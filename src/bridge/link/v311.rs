@@ -8,7 +8,7 @@ use rumqttc::{
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-use super::{BridgeLinkOptions, LinkEvent, MAX_INCOMING, NotSent, cause_of};
+use super::{BridgeLinkOptions, EventSource, LinkEvent, MAX_INCOMING, NotSent, cause_of, drive};
 use crate::bridge::sender::{ConnectGrant, CutCause};
 use crate::wire::message::Message;
 
@@ -35,29 +35,33 @@ pub(super) fn open(
     network.set_tcp_nodelay(true);
     network.set_connection_timeout(options.connect_timeout.as_secs());
     polled.set_network_options(network);
-    let grant = options.granted();
-    (client, tokio::spawn(drive(polled, grant, events)))
+    let source = V311Events {
+        polled,
+        grant: options.granted(),
+        was_connected: false,
+    };
+    (client, tokio::spawn(drive(source, events)))
 }
 
-/// As in MQTT 5.
-async fn drive(mut polled: EventLoop, grant: ConnectGrant, events: mpsc::Sender<LinkEvent>) {
-    let mut was_connected = false;
-    loop {
-        let event = match polled.poll().await {
+struct V311Events {
+    polled: EventLoop,
+    grant: ConnectGrant,
+    was_connected: bool,
+}
+
+impl EventSource for V311Events {
+    async fn poll(&mut self) -> Option<LinkEvent> {
+        Some(match self.polled.poll().await {
             Ok(Event::Incoming(Packet::ConnAck(_))) => {
-                was_connected = true;
-                LinkEvent::Connected(grant)
+                self.was_connected = true;
+                LinkEvent::Connected(self.grant)
             }
             Ok(Event::Incoming(Packet::PubAck(ack))) => LinkEvent::Acked(ack.pkid, 0),
             Ok(Event::Incoming(_)) => LinkEvent::Heard,
             Ok(Event::Outgoing(Outgoing::Publish(id))) => LinkEvent::Numbered(id),
-            Ok(Event::Outgoing(_)) => continue,
-            Err(error) => LinkEvent::Ended(cause(&error, was_connected), error.to_string()),
-        };
-        let is_over = matches!(event, LinkEvent::Ended(..));
-        if events.send(event).await.is_err() || is_over {
-            return;
-        }
+            Ok(Event::Outgoing(_)) => return None,
+            Err(error) => LinkEvent::Ended(cause(&error, self.was_connected), error.to_string()),
+        })
     }
 }
 

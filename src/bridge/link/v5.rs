@@ -10,7 +10,7 @@ use rumqttc::{Outgoing, TlsConfiguration};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-use super::{BridgeLinkOptions, LinkEvent, MAX_INCOMING, NotSent, cause_of};
+use super::{BridgeLinkOptions, EventSource, LinkEvent, MAX_INCOMING, NotSent, cause_of, drive};
 use crate::bridge::properties::ForwardedProperties;
 use crate::bridge::sender::{ConnectGrant, CutCause};
 use crate::wire::Millis;
@@ -44,32 +44,35 @@ pub(super) fn open(
     }
     let room = usize::from(options.window) + 8;
     let (client, polled) = AsyncClient::new(mqtt, room);
-    let grant = options.granted();
-    (client, tokio::spawn(drive(polled, grant, events)))
+    let source = V5Events {
+        polled,
+        grant: options.granted(),
+        was_connected: false,
+    };
+    (client, tokio::spawn(drive(source, events)))
 }
 
-/// Polls until the connection ends or nobody listens any more; never again after that, for then it
-/// would connect anew.
-async fn drive(mut polled: EventLoop, grant: ConnectGrant, events: mpsc::Sender<LinkEvent>) {
-    let mut was_connected = false;
-    loop {
-        let event = match polled.poll().await {
+struct V5Events {
+    polled: EventLoop,
+    grant: ConnectGrant,
+    was_connected: bool,
+}
+
+impl EventSource for V5Events {
+    async fn poll(&mut self) -> Option<LinkEvent> {
+        Some(match self.polled.poll().await {
             Ok(Event::Incoming(Packet::ConnAck(connack))) => {
-                was_connected = true;
-                LinkEvent::Connected(granted(grant, &connack))
+                self.was_connected = true;
+                LinkEvent::Connected(granted(self.grant, &connack))
             }
             Ok(Event::Incoming(Packet::PubAck(ack))) => {
                 LinkEvent::Acked(ack.pkid, code_of(ack.reason))
             }
             Ok(Event::Incoming(_)) => LinkEvent::Heard,
             Ok(Event::Outgoing(Outgoing::Publish(id))) => LinkEvent::Numbered(id),
-            Ok(Event::Outgoing(_)) => continue,
-            Err(error) => LinkEvent::Ended(cause(&error, was_connected), error.to_string()),
-        };
-        let is_over = matches!(event, LinkEvent::Ended(..));
-        if events.send(event).await.is_err() || is_over {
-            return;
-        }
+            Ok(Event::Outgoing(_)) => return None,
+            Err(error) => LinkEvent::Ended(cause(&error, self.was_connected), error.to_string()),
+        })
     }
 }
 

@@ -63,21 +63,6 @@ pub(in crate::engine) fn admits(
     let is_theirs = status.attempt == update.attempt && status.worker() == Some(from);
     match &status.stage {
         TaskStage::Held { .. } | TaskStage::Asking { .. } if is_theirs => Ok(true),
-        // It came late; but what is done is done, as long as nobody else is at it.
-        TaskStage::Held { .. }
-        | TaskStage::Asking { .. }
-        | TaskStage::Waiting { .. }
-        | TaskStage::Queued
-            if is_late =>
-        {
-            Ok(true)
-        }
-        TaskStage::Held { worker, .. } | TaskStage::Asking { worker, .. } => {
-            Err(conflict(format!(
-                "{id} is at attempt {} with {worker}; attempt {} of {from} is over",
-                status.attempt, update.attempt
-            )))
-        }
         // An attempt that the gateway ended is over, whatever its worker says later.
         TaskStage::Ended { how, at, .. } => {
             match status.last_word().filter(|_| is_theirs || is_late) {
@@ -88,6 +73,14 @@ pub(in crate::engine) fn admits(
                     word.map_or("", |_| ", by something else that its worker said")
                 ))),
             }
+        }
+        // It came late; but what is done is done, as long as nobody else is at it.
+        _ if is_late => Ok(true),
+        TaskStage::Held { worker, .. } | TaskStage::Asking { worker, .. } => {
+            Err(conflict(format!(
+                "{id} is at attempt {} with {worker}; attempt {} of {from} is over",
+                status.attempt, update.attempt
+            )))
         }
         TaskStage::Waiting { .. } | TaskStage::Queued => Err(conflict(format!(
             "nobody has {id} now: attempt {} of {from} is over",

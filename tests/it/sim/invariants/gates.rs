@@ -143,13 +143,12 @@ pub(super) fn results_say_so(task: &TaskModel, result: &TaskResult) -> Check {
     if !result.is_final {
         return Ok(());
     }
-    let code = result
-        .error
-        .as_ref()
-        .and_then(|error| error.code.as_deref());
-    let refused = matches!(task.clearance, Clearance::Refused(_));
-    let says_so = code == Some(NOT_APPROVED) && result.status == ResultStatus::Dead;
-    ensure!(refused == says_so, "{task:?} ends as {result:?}");
+    let code = result.error.as_ref().map(|error| &error.code);
+    let says_so = is_not_approved(code) && result.status == ResultStatus::Dead;
+    ensure!(
+        is_refused(&task.clearance) == says_so,
+        "{task:?} ends as {result:?}"
+    );
     Ok(())
 }
 
@@ -158,16 +157,21 @@ pub(super) fn returns_say_so(call: &CallModel, result: &ToolResult) -> Check {
     if !result.is_final {
         return Ok(());
     }
-    let code = result
-        .error
-        .as_ref()
-        .and_then(|error| error.code.as_deref());
-    let refused = matches!(call.clearance, Clearance::Refused(_));
+    let code = result.error.as_ref().map(|error| &error.code);
     ensure!(
-        refused == (code == Some(NOT_APPROVED)),
+        is_refused(&call.clearance) == is_not_approved(code),
         "{call:?} ends as {result:?}"
     );
     Ok(())
+}
+
+fn is_refused(clearance: &Clearance) -> bool {
+    matches!(clearance, Clearance::Refused(_))
+}
+
+/// Whether an error's code says that it was not approved.
+fn is_not_approved(code: Option<&Option<String>>) -> bool {
+    code.and_then(Option::as_deref) == Some(NOT_APPROVED)
 }
 
 /// Gates: an approval of the gateway's is open, and shown, as long as its task or its call waits
